@@ -1,0 +1,1 @@
+//! The program `mirrorlab` and the harness behind it.

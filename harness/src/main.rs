@@ -1,0 +1,3 @@
+//! The program `mirrorlab`.
+
+fn main() {}

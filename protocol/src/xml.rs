@@ -1,0 +1,605 @@
+//! XML: reading namespaced elements over borrowed text, and writing text as .NET writes it.
+//!
+//! The reader wants the whole document in memory, once, and hands out text borrowed from it wherever no reference or
+//! line end had to be resolved. It takes what senders may vary (prefixes, quoting, comments, CDATA, references, white
+//! space between elements, UTF-16) and refuses document type definitions, so that no entity is ever expanded.
+
+use std::borrow::Cow;
+
+use quick_xml::events::{BytesStart, Event};
+
+use crate::names;
+
+/// The deepest nesting that is read. The deepest element of the contract stands at nine.
+pub const DEPTH_MAX: usize = 64;
+
+/// The namespaces that the contract knows; only they count, prefixes do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ns {
+    /// [`names::SOAP11`]
+    Soap11,
+    /// [`names::SOAP12`]
+    Soap12,
+    /// [`names::MESSAGES`]
+    Messages,
+    /// [`names::STRUCTURES`]
+    Structures,
+    /// [`names::ARRAYS`]
+    Arrays,
+    /// [`names::INSTANCE`]
+    Instance,
+    /// No namespace.
+    None,
+    /// Any other.
+    Other,
+}
+
+impl Ns {
+    fn of(uri: &str) -> Ns {
+        match uri {
+            names::SOAP11 => Ns::Soap11,
+            names::SOAP12 => Ns::Soap12,
+            names::MESSAGES => Ns::Messages,
+            names::STRUCTURES => Ns::Structures,
+            names::ARRAYS => Ns::Arrays,
+            names::INSTANCE => Ns::Instance,
+            "" => Ns::None,
+            _ => Ns::Other,
+        }
+    }
+}
+
+/// Why a document was not read. Offsets count bytes of the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// The bytes are not text in the encoding they announce.
+    #[error("the request is not {0} text")]
+    Encoding(&'static str),
+    /// An encoding that is not read here.
+    #[error("the encoding `{0}` is not supported; send UTF-8 or UTF-16")]
+    UnknownEncoding(String),
+    /// Not well-formed.
+    #[error("not well-formed XML at byte {at}: {detail}")]
+    Syntax {
+        /// Where.
+        at: u64,
+        /// What the parser said.
+        detail: String,
+    },
+    /// The text ended inside an element.
+    #[error("the XML ends inside an element")]
+    Truncated,
+    /// A document type definition.
+    #[error("document type definitions are not accepted")]
+    Dtd,
+    /// An entity that XML does not define by itself.
+    #[error("the entity `&{0};` is not defined")]
+    UnknownEntity(String),
+    /// A reference to no character.
+    #[error("`&{0};` is not a character")]
+    BadReference(String),
+    /// Elements nested too deeply.
+    #[error("elements are nested more than {DEPTH_MAX} deep")]
+    TooDeep,
+    /// A prefix without a declaration.
+    #[error("the prefix `{0}` is not declared")]
+    UndeclaredPrefix(String),
+    /// Text where only elements may stand.
+    #[error("text between elements at byte {0}")]
+    UnexpectedText(u64),
+    /// An element where only text may stand.
+    #[error("an element inside the text of another at byte {0}")]
+    UnexpectedElement(u64),
+    /// Something behind the document's end.
+    #[error("something follows the document's end at byte {0}")]
+    TrailingContent(u64),
+}
+
+/// An element's start.
+pub struct Tag<'a> {
+    start: BytesStart<'a>,
+    local_at: usize,
+    /// The element's namespace.
+    pub ns: Ns,
+    /// Whether it says `i:nil="true"`.
+    pub nil: bool,
+    /// Whether it says `s:mustUnderstand="1"`.
+    pub must_understand: bool,
+}
+
+impl Tag<'_> {
+    /// The name without its prefix.
+    pub fn local(&self) -> &str {
+        &self.start.name().into_inner()[self.local_at..]
+    }
+
+    /// Whether this is the element `local` of namespace `ns`.
+    pub fn is(&self, ns: Ns, local: &str) -> bool {
+        self.ns == ns && self.local() == local
+    }
+}
+
+struct Scope {
+    depth: usize,
+    prefix: String,
+    ns: Ns,
+}
+
+/// Reads a document element by element.
+pub struct Reader<'a> {
+    inner: quick_xml::Reader<&'a [u8]>,
+    scopes: Vec<Scope>,
+    depth: usize,
+}
+
+/// Turns a message's bytes into text: UTF-8, with or without its mark, or UTF-16 of either order. UTF-8 is borrowed.
+///
+/// # Errors
+/// [`XmlError::Encoding`].
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
+    let utf16 = |bytes: &[u8], order: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(XmlError::Encoding("UTF-16"));
+        }
+        char::decode_utf16(pairs.iter().map(|pair| order(*pair)))
+            .collect::<Result<String, _>>()
+            .map(Cow::Owned)
+            .map_err(|_| XmlError::Encoding("UTF-16"))
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [b'<', 0, ..] => utf16(bytes, u16::from_le_bytes),
+        [0, b'<', ..] => utf16(bytes, u16::from_be_bytes),
+        _ => {
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            std::str::from_utf8(bytes)
+                .map(Cow::Borrowed)
+                .map_err(|_| XmlError::Encoding("UTF-8"))
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the beginning of `text`.
+    pub fn new(text: &'a str) -> Reader<'a> {
+        let mut inner = quick_xml::Reader::from_str(text);
+        inner.config_mut().expand_empty_elements = true;
+        Reader {
+            inner,
+            scopes: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// The document's outermost element.
+    ///
+    /// # Errors
+    /// [`XmlError`] where there is none.
+    pub fn root(&mut self) -> Result<Tag<'a>, XmlError> {
+        loop {
+            let at = self.inner.buffer_position();
+            match self.event()? {
+                Event::Start(start) => return self.open(start),
+                Event::Decl(declaration) => {
+                    if let Some(Ok(encoding)) = declaration.encoding() {
+                        let known = ["utf-8", "utf-16", "utf-16le", "utf-16be", "us-ascii"];
+                        if !known.iter().any(|k| encoding.eq_ignore_ascii_case(k)) {
+                            return Err(XmlError::UnknownEncoding(crate::excerpt(&encoding)));
+                        }
+                    }
+                }
+                Event::Eof => return Err(XmlError::Truncated),
+                other => self.between(&other, at)?,
+            }
+        }
+    }
+
+    /// The next element inside the open one, or `None` at that one's end, which is then behind.
+    ///
+    /// # Errors
+    /// [`XmlError`] for anything but elements, comments and white space.
+    pub fn child(&mut self) -> Result<Option<Tag<'a>>, XmlError> {
+        loop {
+            let at = self.inner.buffer_position();
+            match self.event()? {
+                Event::Start(start) => return self.open(start).map(Some),
+                Event::End(_) => {
+                    self.close();
+                    return Ok(None);
+                }
+                Event::Eof => return Err(XmlError::Truncated),
+                other => self.between(&other, at)?,
+            }
+        }
+    }
+
+    /// The text of the element just opened, up to its end. White space is kept, line ends are made LF (XML's rule),
+    /// and references are resolved, to control characters too, as .NET does.
+    ///
+    /// # Errors
+    /// [`XmlError`], also where an element stands in the text.
+    pub fn text(&mut self) -> Result<Cow<'a, str>, XmlError> {
+        let mut text = Cow::Borrowed("");
+        loop {
+            match self.event()? {
+                Event::Text(part) => append(&mut text, normalise(part.into_inner())),
+                Event::CData(part) => append(&mut text, normalise(part.into_inner())),
+                Event::GeneralRef(reference) => text.to_mut().push(resolve(&reference.into_inner())?),
+                Event::End(_) => {
+                    self.close();
+                    return Ok(text);
+                }
+                Event::Start(_) => {
+                    return Err(XmlError::UnexpectedElement(self.inner.buffer_position()));
+                }
+                Event::Eof => return Err(XmlError::Truncated),
+                Event::DocType(_) => return Err(XmlError::Dtd),
+                Event::Comment(_) | Event::PI(_) | Event::Decl(_) | Event::Empty(_) => {}
+            }
+        }
+    }
+
+    /// Leaves the element just opened unread.
+    ///
+    /// # Errors
+    /// [`XmlError`] where it is not well-formed.
+    pub fn skip(&mut self) -> Result<(), XmlError> {
+        let outside = self.depth - 1;
+        while self.depth > outside {
+            match self.event()? {
+                Event::Start(start) => {
+                    self.open(start)?;
+                }
+                Event::End(_) => self.close(),
+                Event::GeneralRef(reference) => {
+                    resolve(&reference.into_inner())?;
+                }
+                Event::DocType(_) => return Err(XmlError::Dtd),
+                Event::Eof => return Err(XmlError::Truncated),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that nothing but comments and white space is left.
+    ///
+    /// # Errors
+    /// [`XmlError::TrailingContent`], or what is wrong there.
+    pub fn finish(&mut self) -> Result<(), XmlError> {
+        loop {
+            let at = self.inner.buffer_position();
+            match self.event()? {
+                Event::Eof => return Ok(()),
+                Event::Start(_) | Event::End(_) => return Err(XmlError::TrailingContent(at)),
+                other => self
+                    .between(&other, at)
+                    .map_err(|_| XmlError::TrailingContent(at))?,
+            }
+        }
+    }
+
+    fn event(&mut self) -> Result<Event<'a>, XmlError> {
+        self.inner.read_event().map_err(|error| XmlError::Syntax {
+            at: self.inner.error_position(),
+            detail: error.to_string(),
+        })
+    }
+
+    /// Everything that may stand between elements passes; all else is an error.
+    fn between(&self, event: &Event<'_>, at: u64) -> Result<(), XmlError> {
+        let text: &str = match event {
+            Event::Text(text) => text,
+            Event::CData(text) => text,
+            Event::DocType(_) => return Err(XmlError::Dtd),
+            Event::GeneralRef(_) => return Err(XmlError::UnexpectedText(at)),
+            _ => return Ok(()),
+        };
+        if text.bytes().all(|b| b.is_ascii_whitespace()) {
+            Ok(())
+        } else {
+            Err(XmlError::UnexpectedText(at))
+        }
+    }
+
+    fn open(&mut self, start: BytesStart<'a>) -> Result<Tag<'a>, XmlError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(XmlError::TooDeep);
+        }
+        let (mut nil, mut must_understand) = (false, false);
+        if !start.attributes_raw().is_empty() {
+            self.declare(&start)?;
+            (nil, must_understand) = self.flags(&start)?;
+        }
+        let name = start.name().into_inner();
+        let (prefix, local_at) = match name.find(':') {
+            Some(colon) => (&name[..colon], colon + 1),
+            None => ("", 0),
+        };
+        let ns = self.lookup(prefix)?;
+        Ok(Tag {
+            start,
+            local_at,
+            ns,
+            nil,
+            must_understand,
+        })
+    }
+
+    fn close(&mut self) {
+        while self.scopes.last().is_some_and(|s| s.depth == self.depth) {
+            self.scopes.pop();
+        }
+        self.depth -= 1;
+    }
+
+    /// Takes up the namespaces that a tag declares.
+    fn declare(&mut self, start: &BytesStart<'_>) -> Result<(), XmlError> {
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|error| self.syntax(&error))?;
+            let name = attribute.key.into_inner();
+            let prefix = match name.strip_prefix("xmlns") {
+                Some("") => "",
+                Some(rest) if rest.starts_with(':') => &rest[1..],
+                _ => continue,
+            };
+            let uri = attribute_text(&attribute.value)?;
+            self.scopes.push(Scope {
+                depth: self.depth,
+                prefix: prefix.to_owned(),
+                ns: Ns::of(&uri),
+            });
+        }
+        Ok(())
+    }
+
+    /// `nil` and `mustUnderstand`, the only attributes with a meaning here.
+    fn flags(&self, start: &BytesStart<'_>) -> Result<(bool, bool), XmlError> {
+        let (mut nil, mut must_understand) = (false, false);
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|error| self.syntax(&error))?;
+            let Some((prefix, local)) = attribute.key.into_inner().split_once(':') else {
+                continue;
+            };
+            if prefix == "xmlns" || prefix == "xml" {
+                continue;
+            }
+            let ns = self.lookup(prefix)?;
+            let truth = || attribute_text(&attribute.value).map(|v| matches!(v.trim(), "1" | "true"));
+            match (ns, local) {
+                (Ns::Instance, "nil") => nil = truth()?,
+                (Ns::Soap11, "mustUnderstand") => must_understand = truth()?,
+                _ => {}
+            }
+        }
+        Ok((nil, must_understand))
+    }
+
+    fn lookup(&self, prefix: &str) -> Result<Ns, XmlError> {
+        match self.scopes.iter().rev().find(|s| s.prefix == prefix) {
+            Some(scope) => Ok(scope.ns),
+            None if prefix.is_empty() => Ok(Ns::None),
+            None => Err(XmlError::UndeclaredPrefix(crate::excerpt(prefix))),
+        }
+    }
+
+    fn syntax(&self, error: &dyn std::fmt::Display) -> XmlError {
+        XmlError::Syntax {
+            at: self.inner.buffer_position(),
+            detail: error.to_string(),
+        }
+    }
+}
+
+fn append<'a>(text: &mut Cow<'a, str>, part: Cow<'a, str>) {
+    if text.is_empty() {
+        *text = part;
+    } else {
+        text.to_mut().push_str(&part);
+    }
+}
+
+/// A raw CR LF or CR is one LF (XML's rule, which .NET's reader keeps); a referenced `&#xD;` does not come this way.
+fn normalise(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains('\r') {
+        return text;
+    }
+    Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+fn attribute_text(raw: &str) -> Result<Cow<'_, str>, XmlError> {
+    if !raw.contains('&') {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut text = String::new();
+    let mut rest = raw;
+    while let Some(at) = rest.find('&') {
+        text.push_str(&rest[..at]);
+        let end = rest[at..]
+            .find(';')
+            .ok_or_else(|| XmlError::BadReference(crate::excerpt(&rest[at + 1..])))?;
+        text.push(resolve(&rest[at + 1..at + end])?);
+        rest = &rest[at + end + 1..];
+    }
+    text.push_str(rest);
+    Ok(Cow::Owned(text))
+}
+
+/// The character that `&reference;` stands for. Control characters and U+FFFE, which XML 1.0 forbids, are read, since
+/// .NET writes and reads them (.NET); halves of surrogate pairs are not.
+fn resolve(reference: &str) -> Result<char, XmlError> {
+    match reference {
+        "lt" => return Ok('<'),
+        "gt" => return Ok('>'),
+        "amp" => return Ok('&'),
+        "quot" => return Ok('"'),
+        "apos" => return Ok('\''),
+        _ => {}
+    }
+    let Some(number) = reference.strip_prefix('#') else {
+        return Err(XmlError::UnknownEntity(crate::excerpt(reference)));
+    };
+    let code = match number.strip_prefix('x') {
+        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => u32::from_str_radix(hex, 16).ok(),
+        None if number.bytes().all(|b| b.is_ascii_digit()) => number.parse().ok(),
+        _ => None,
+    };
+    code.and_then(char::from_u32)
+        .ok_or_else(|| XmlError::BadReference(crate::excerpt(reference)))
+}
+
+/// Writes text as .NET does: the three markup characters and CR as references, control characters, U+FFFE and U+FFFF
+/// too, although XML 1.0 forbids them; LF and TAB raw (.NET).
+pub fn escape(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let mut written = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let (reference, length): (Cow<'_, [u8]>, usize) = match bytes[at] {
+            b'<' => (b"&lt;".into(), 1),
+            b'>' => (b"&gt;".into(), 1),
+            b'&' => (b"&amp;".into(), 1),
+            b'\t' | b'\n' => {
+                at += 1;
+                continue;
+            }
+            control @ 0..0x20 => (format!("&#x{control:X};").into_bytes().into(), 1),
+            0xef if bytes[at..].starts_with(&[0xef, 0xbf, 0xbe]) => (b"&#xFFFE;".into(), 3),
+            0xef if bytes[at..].starts_with(&[0xef, 0xbf, 0xbf]) => (b"&#xFFFF;".into(), 3),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        out.extend_from_slice(&bytes[written..at]);
+        out.extend_from_slice(&reference);
+        at += length;
+        written = at;
+    }
+    out.extend_from_slice(&bytes[written..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text_of(document: &str) -> Result<String, XmlError> {
+        let mut reader = Reader::new(document);
+        reader.root()?;
+        let text = reader.text()?.into_owned();
+        reader.finish()?;
+        Ok(text)
+    }
+
+    fn written(text: &str) -> String {
+        let mut out = Vec::new();
+        escape(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn text_is_written_as_dotnet_writes_it() {
+        assert_eq!(
+            written("a<b>&\"'\r\n\t\u{1}\u{b}\u{7f}\u{85}\u{fffe}\u{ffff}\u{fffd}]]>😀\0"),
+            "a&lt;b&gt;&amp;\"'&#xD;\n\t&#x1;&#xB;\u{7f}\u{85}&#xFFFE;&#xFFFF;\u{fffd}]]&gt;😀&#x0;"
+        );
+    }
+
+    #[test]
+    fn parts_of_a_text_are_put_together() {
+        assert_eq!(
+            text_of("<a>x<!-- c -->y<![CDATA[<z>&amp;]]>&lt;&#65;&#x1F600;<?pi d?>\r\n\r&#xD;</a>").unwrap(),
+            "xy<z>&amp;<A😀\n\n\r"
+        );
+        assert_eq!(text_of("<a/>").unwrap(), "");
+    }
+
+    #[test]
+    fn text_without_references_is_borrowed() {
+        let mut reader = Reader::new("<a> plain ]] text </a>");
+        reader.root().unwrap();
+        assert!(matches!(reader.text().unwrap(), Cow::Borrowed(" plain ]] text ")));
+    }
+
+    #[test]
+    fn namespaces_follow_their_scopes() {
+        let document = format!(
+            "<p:a xmlns:p='{}' xmlns=\"{}\"><b><p:c xmlns:p='urn:x'/></b><b xmlns=''/><p:d/></p:a>",
+            names::SOAP11,
+            names::MESSAGES
+        );
+        let mut reader = Reader::new(&document);
+        assert!(reader.root().unwrap().is(Ns::Soap11, "a"));
+        assert!(reader.child().unwrap().unwrap().is(Ns::Messages, "b"));
+        assert!(reader.child().unwrap().unwrap().is(Ns::Other, "c"));
+        assert!(reader.child().unwrap().is_none(), "end of c");
+        assert!(reader.child().unwrap().is_none(), "end of b");
+        assert!(reader.child().unwrap().unwrap().is(Ns::None, "b"));
+        assert!(reader.child().unwrap().is_none());
+        assert!(
+            reader.child().unwrap().unwrap().is(Ns::Soap11, "d"),
+            "p means SOAP again"
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        let deep = format!("{}{}", "<a>".repeat(65), "</a>".repeat(65));
+        let mut said: Vec<String> = [
+            "<!DOCTYPE a [<!ENTITY e 'x'>]><a>&e;</a>",
+            "<a>&e;</a>",
+            "<a>&#xD800;</a>",
+            "<a>&#x110000;</a>",
+            "<a>",
+            "",
+            "<a><b/></a>",
+            "<p:a/>",
+            "<a></b>",
+            "<a/>x",
+            "<a/><b/>",
+            "<?xml version='1.0' encoding='iso-8859-1'?><a/>",
+        ]
+        .into_iter()
+        .map(|document| text_of(document).unwrap_err().to_string())
+        .collect();
+        let mut reader = Reader::new(&deep);
+        reader.root().unwrap();
+        said.push(reader.skip().unwrap_err().to_string());
+        insta::assert_snapshot!(said.join("\n"));
+    }
+
+    #[test]
+    fn utf16_of_both_orders_is_read() {
+        let document = "<a>ø😀</a>";
+        for mark in [true, false] {
+            let units: Vec<u16> = mark
+                .then_some(0xfeff)
+                .into_iter()
+                .chain(document.encode_utf16())
+                .collect();
+            let little: Vec<u8> = units.iter().flat_map(|u| u.to_le_bytes()).collect();
+            let big: Vec<u8> = units.iter().flat_map(|u| u.to_be_bytes()).collect();
+            assert_eq!(decode(&little).unwrap(), document);
+            assert_eq!(decode(&big).unwrap(), document);
+        }
+        assert_eq!(decode(b"\xef\xbb\xbf<a/>").unwrap(), "<a/>");
+        assert!(decode(b"<a>\xff</a>").is_err());
+        assert!(decode(b"<\0a\0>").is_err(), "half a unit");
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_survives(text: String) {
+            prop_assert_eq!(text_of(&format!("<a>{}</a>", written(&text))).unwrap(), text);
+        }
+
+        #[test]
+        fn no_input_makes_the_reader_panic(text in "[<>/a&;#x\"'= !\\-\\[\\]?:\r\n]{0,40}") {
+            let _ = text_of(&text);
+        }
+    }
+}
