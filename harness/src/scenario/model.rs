@@ -1,0 +1,577 @@
+//! A scenario as the runner sees it. Every name in it was checked against what the file had made by that step: a table
+//! that a step speaks of is there, a backup that it restores was made, a tenant that it names is the file's.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mirrorlab_protocol::names::Operation;
+use mirrorlab_protocol::schema::{Column, Table};
+use mirrorlab_protocol::value::Value;
+
+use super::expect::{CompareExpect, MirrorExpect, PerTenant, RunDueExpect, SqlExpect};
+use super::place::{At, Spanned};
+
+/// The tenant of a file that has one `source` and names none.
+pub const ONLY_TENANT: &str = "Cust10001";
+
+/// One scenario file.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The file, as it was named to us.
+    pub file: PathBuf,
+    /// The file's text, for failures that show a line of it.
+    pub text: Arc<str>,
+    /// Lower-case words with hyphens; it never changes, and no two files share one.
+    pub id: Spanned<String>,
+    /// One sentence for people.
+    pub title: Spanned<String>,
+    /// The rule that it proves, in words.
+    pub cites: Spanned<String>,
+    /// What differs from the settings' defaults, from the start on.
+    pub settings: Settings,
+    /// Draws this file's rows and changes, in place of the run's seed.
+    pub seed: Option<u64>,
+    /// At least one, in the file's order.
+    pub tenants: Vec<Tenant>,
+    /// At least one.
+    pub steps: Vec<Step>,
+}
+
+impl Scenario {
+    /// `file:line:column`, as a failure cites it.
+    pub fn place(&self, at: At) -> String {
+        format!("{}:{at}", self.file.display())
+    }
+
+    /// The line on which something stands, without its indentation.
+    pub fn line(&self, at: At) -> &str {
+        self.text
+            .lines()
+            .nth(at.line.saturating_sub(1))
+            .unwrap_or_default()
+            .trim()
+    }
+
+    /// Whether the file itself compares at its end; where it does not, the runner does, and expects no difference.
+    pub fn ends_with_compare(&self) -> bool {
+        matches!(self.steps.last().map(|s| &s.kind), Some(StepKind::Compare(_)))
+    }
+
+    /// The tenants a step is about: the one that it names, else all of them.
+    pub fn tenants_of<'s>(&'s self, step: &'s Step) -> impl Iterator<Item = &'s Tenant> {
+        self.tenants.iter().filter(|tenant| {
+            step.tenant
+                .as_ref()
+                .is_none_or(|named| named.value == tenant.context.value)
+        })
+    }
+
+    /// Whether some step or setting needs hands on the server or its databases, so that the file cannot run against an
+    /// endpoint that only its URL is known of. The text says what for.
+    pub fn needs_own_server(&self) -> Option<String> {
+        if !self.settings.server.is_empty() {
+            return Some("it sets how the server behaves".to_owned());
+        }
+        self.steps
+            .iter()
+            .find(|step| step.kind.needs_own_server())
+            .map(|step| {
+                format!(
+                    "step `{}` on line {} reaches into the server",
+                    step.kind.word(),
+                    step.at.line
+                )
+            })
+    }
+
+    /// The file's name without folders, for lists.
+    pub fn file_name(&self) -> &Path {
+        self.file.file_name().map_or(&self.file, Path::new)
+    }
+}
+
+/// A customer of SuperOffice with a database of its own.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// `Cust10001`: letters, then digits.
+    pub context: Spanned<String>,
+    /// Whether it has approved the application before the first step; so it is unless the file says otherwise.
+    pub approved: bool,
+    /// The tables it starts with, in the file's order.
+    pub tables: Vec<TableSpec>,
+}
+
+/// A source table with its first rows.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    /// Where the file names it.
+    pub at: At,
+    /// From the file, or from the drawn SuperOffice schema where the file only counts rows.
+    pub table: Table,
+    /// Rows written in the file, in column order.
+    pub rows: Vec<Vec<Value<'static>>>,
+    /// Rows drawn from the seed after those.
+    pub drawn: u64,
+}
+
+impl TableSpec {
+    /// How many rows it starts with.
+    pub fn row_count(&self) -> u64 {
+        self.rows.len() as u64 + self.drawn
+    }
+}
+
+/// What differs from the defaults. `None` leaves a setting as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// The source's clock at the start, in seconds since 1970 UTC. Not by step `set`.
+    pub start: Option<i64>,
+    /// Which tables come again after a restored original.
+    pub repopulate: Option<Repopulate>,
+    /// What becomes of tables without changes for longer than changes are kept.
+    pub quiet_tables: Option<QuietTables>,
+    /// The most bytes of a RowData call, 1,000 to 100,000,000.
+    pub batch_size: Option<u32>,
+    /// Tables on the application's SkipTable preference, in place of the ones before.
+    pub skip_tables: Option<Vec<Spanned<String>>>,
+    /// How long from one cycle's start to the next one's.
+    pub every: Option<Duration>,
+    /// The nightly pause.
+    pub quiet_hours: Option<QuietHours>,
+    /// The time zone of the nightly pause, an IANA name.
+    pub time_zone: Option<Spanned<String>>,
+    /// The server's side.
+    pub server: ServerSettings,
+}
+
+impl Settings {
+    /// Takes over what another names.
+    pub fn merge(&mut self, other: &Settings) {
+        fn take<T: Clone>(mine: &mut Option<T>, theirs: &Option<T>) {
+            if theirs.is_some() {
+                mine.clone_from(theirs);
+            }
+        }
+        take(&mut self.start, &other.start);
+        take(&mut self.repopulate, &other.repopulate);
+        take(&mut self.quiet_tables, &other.quiet_tables);
+        take(&mut self.batch_size, &other.batch_size);
+        take(&mut self.skip_tables, &other.skip_tables);
+        take(&mut self.every, &other.every);
+        take(&mut self.quiet_hours, &other.quiet_hours);
+        take(&mut self.time_zone, &other.time_zone);
+        take(&mut self.server.drop_guard, &other.server.drop_guard);
+        take(&mut self.server.refuse_replays, &other.server.refuse_replays);
+        take(&mut self.server.do_not_replicate, &other.server.do_not_replicate);
+        take(&mut self.server.certificates, &other.server.certificates);
+    }
+}
+
+/// The server's settings; an endpoint that is only a URL cannot be given them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerSettings {
+    /// Refuse a TableSchema that would drop more than half of ten or more tables.
+    pub drop_guard: Option<bool>,
+    /// Refuse a nonce that was seen before.
+    pub refuse_replays: Option<bool>,
+    /// Answer Authenticate with `doNotReplicate`.
+    pub do_not_replicate: Option<bool>,
+    /// Where SuperOffice's certificates are found.
+    pub certificates: Option<CertificateStrategy>,
+}
+
+impl ServerSettings {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == ServerSettings::default()
+    }
+}
+
+/// How the server finds the certificate that a token was signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateStrategy {
+    /// A directory of public certificates: the default.
+    Directory,
+    /// Asked on demand for an unknown key id.
+    Resolver,
+}
+
+/// Which tables come again when the mirror is ahead of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repopulate {
+    /// Every table of the tenant: the seed's "full repopulation", and the default.
+    AllTables,
+    /// Only those whose own LSN is ahead.
+    OnlyAhead,
+}
+
+/// What becomes of a table without changes for longer than changes are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuietTables {
+    /// Its LSN ages until it is below the minimum valid version, and it is sent anew: SQL Server's rule, and the default.
+    Age,
+    /// Empty batches keep its LSN young.
+    Refresh,
+}
+
+/// A pause of every day, in local time, in minutes since midnight. It may span midnight; `from` and `to` differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietHours {
+    /// The first minute without a new cycle.
+    pub from: u16,
+    /// The first minute with cycles again.
+    pub to: u16,
+}
+
+/// One step.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Where its word stands.
+    pub at: At,
+    /// The tenant it names; without one, it is about all of the file's.
+    pub tenant: Option<Spanned<String>>,
+    /// What is done.
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum StepKind {
+    /// The tenant allows the application; a cycle follows at once when time next moves.
+    Approve,
+    /// The tenant no longer allows it; no cycle follows.
+    Withdraw,
+    /// One cycle now for each tenant, side by side, whatever the schedule says.
+    Mirror(PerTenant<MirrorExpect>),
+    /// Drawn changes of the source.
+    Change(Change),
+    /// A person's SQL on the source, one transaction each.
+    Sql(Vec<Spanned<String>>),
+    /// New source tables.
+    Table(Vec<TableSpec>),
+    /// Changed columns of source tables.
+    Alter(Vec<Alter>),
+    /// Source tables are dropped.
+    Drop(Vec<Spanned<String>>),
+    /// Source tables are emptied without a trace of the rows.
+    Truncate(Vec<Spanned<String>>),
+    /// Change tracking is switched on (`true`) or off per table.
+    Tracking(Vec<(Spanned<String>, bool)>),
+    /// The source is backed up under a name.
+    Backup(Spanned<String>),
+    /// The source is what it was at that backup.
+    Restore(Spanned<String>),
+    /// The source's clock moves on; nothing runs meanwhile.
+    Advance(Duration),
+    /// SuperOffice is closed from `after` now, for `length`.
+    Maintenance {
+        /// From now on.
+        after: Duration,
+        /// How long.
+        length: Duration,
+    },
+    /// What is wrong with the tokens to come.
+    Token(TokenFault),
+    /// What the calls to come meet.
+    Fault(Fault),
+    /// The server dies without warning and is started anew on what it had committed.
+    Crash,
+    /// A person sets LSNs to -1: of the named tables, or of all where none is named.
+    Invalidate(Vec<Spanned<String>>),
+    /// A person's SQL on the mirror, with `{context}` for the tenant.
+    MirrorSql {
+        /// One after the other.
+        run: Vec<Spanned<String>>,
+        /// What the last one must give.
+        expect: Option<SqlExpect>,
+    },
+    /// The mirror is backed up under a name.
+    MirrorBackup(Spanned<String>),
+    /// The mirror is what it was at that backup.
+    MirrorRestore(Spanned<String>),
+    /// Mirror and source are compared, schema and rows.
+    Compare(PerTenant<CompareExpect>),
+    /// The clock moves on, and each cycle that falls due meanwhile runs when it is due.
+    RunDue {
+        /// How long.
+        length: Duration,
+        /// Of all those cycles together, per tenant.
+        expect: PerTenant<RunDueExpect>,
+    },
+    /// Settings change from here on.
+    Set(Settings),
+}
+
+impl StepKind {
+    /// The word that the file writes.
+    pub fn word(&self) -> &'static str {
+        match self {
+            StepKind::Approve => "approve",
+            StepKind::Withdraw => "withdraw",
+            StepKind::Mirror(_) => "mirror",
+            StepKind::Change(_) => "change",
+            StepKind::Sql(_) => "sql",
+            StepKind::Table(_) => "table",
+            StepKind::Alter(_) => "alter",
+            StepKind::Drop(_) => "drop",
+            StepKind::Truncate(_) => "truncate",
+            StepKind::Tracking(_) => "tracking",
+            StepKind::Backup(_) => "backup",
+            StepKind::Restore(_) => "restore",
+            StepKind::Advance(_) => "advance",
+            StepKind::Maintenance { .. } => "maintenance",
+            StepKind::Token(_) => "token",
+            StepKind::Fault(_) => "fault",
+            StepKind::Crash => "crash",
+            StepKind::Invalidate(_) => "invalidate",
+            StepKind::MirrorSql { .. } => "mirror_sql",
+            StepKind::MirrorBackup(_) => "mirror_backup",
+            StepKind::MirrorRestore(_) => "mirror_restore",
+            StepKind::Compare(_) => "compare",
+            StepKind::RunDue { .. } => "run_due",
+            StepKind::Set(_) => "set",
+        }
+    }
+
+    /// Whether it needs hands on the server's process, settings or databases. Comparing does too, but then the runner
+    /// is told where the mirror is.
+    pub fn needs_own_server(&self) -> bool {
+        match self {
+            StepKind::Crash => true,
+            StepKind::Fault(fault) => fault.kind == FaultKind::StopServer,
+            StepKind::Set(settings) => !settings.server.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// Drawn changes. They are spread evenly over the transactions; the second half of each `…_then_…` follows in one more.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// In the file's order.
+    pub tables: Vec<TableChange>,
+    /// How many transactions, at least 1: the source's version goes up by one with each.
+    pub transactions: u64,
+}
+
+/// How many rows of one table meet which change. No row meets two of them in one step.
+#[derive(Debug, Clone)]
+pub struct TableChange {
+    /// The table.
+    pub table: Spanned<String>,
+    /// New rows under keys never used before.
+    pub insert: u64,
+    /// Rows with one or several other values.
+    pub update: u64,
+    /// Rows that go.
+    pub delete: u64,
+    /// Rows that get another key.
+    pub key_change: u64,
+    /// New rows that are changed before the next cycle: one I each.
+    pub insert_then_update: u64,
+    /// New rows that are gone before the next cycle: one D each, of a row the mirror never had.
+    pub insert_then_delete: u64,
+    /// Rows that go and come back with other values: one U each.
+    pub delete_then_insert: u64,
+}
+
+impl TableChange {
+    /// Rows that must be there already.
+    pub fn rows_needed(&self) -> u64 {
+        self.update + self.delete + self.key_change + self.delete_then_insert
+    }
+
+    /// Rows touched in all.
+    pub fn rows(&self) -> u64 {
+        self.rows_needed() + self.insert + self.insert_then_update + self.insert_then_delete
+    }
+
+    /// Whether a second transaction follows.
+    pub fn has_second_half(&self) -> bool {
+        self.insert_then_update + self.insert_then_delete + self.delete_then_insert > 0
+    }
+}
+
+/// Other columns of one table.
+#[derive(Debug, Clone)]
+pub struct Alter {
+    /// The table.
+    pub table: Spanned<String>,
+    /// In the file's order. Drops come first, then changes, then new columns.
+    pub changes: Vec<ColumnChange>,
+    /// The whole table afterwards, as [`simulator`](mirrorlab_simulator::source::Source::alter_table) takes it.
+    pub after: Table,
+}
+
+/// What becomes of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnChange {
+    /// A new last column.
+    Add(Spanned<Column>),
+    /// The column of that name goes.
+    Drop(Spanned<String>),
+    /// The same type, but it holds more.
+    Widen(Spanned<Column>),
+    /// Another type, nullability or default, at the same place in the table.
+    Change(Spanned<Column>),
+}
+
+/// Which of the calls to come are hit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Only calls of this operation count.
+    pub operation: Option<Operation>,
+    /// Only calls that carry this table count.
+    pub table: Option<Spanned<String>>,
+    /// How many that count pass unharmed first.
+    pub after: u32,
+    /// How many are hit then; `None` is all of them until the end.
+    pub calls: Option<u32>,
+}
+
+/// What is wrong with which tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenFault {
+    /// What is wrong.
+    pub defect: TokenDefect,
+    /// With which calls' tokens.
+    pub hit: Hit,
+}
+
+/// What may be wrong with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenDefect {
+    /// The header is not there at all.
+    Missing,
+    /// Something that is no token.
+    Garbage,
+    /// Signed well, then changed.
+    Tampered,
+    /// Signed with a key that the server does not trust, under the thumbprint of one that it does.
+    ForeignKey,
+    /// Signed with a key that the server does not trust, under its own thumbprint.
+    UnknownKey,
+    /// For another application.
+    ForeignApplication,
+    /// By another issuer.
+    ForeignIssuer,
+    /// `sub` and `ctx` name two tenants.
+    TwoTenants,
+    /// No tenant in it.
+    NoTenant,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// Not signed, and says so: `alg` none.
+    Unsigned,
+    /// `alg` HS256, with the public key as the secret.
+    PublicKeyAsSecret,
+    /// The token of the call before, once more.
+    Replayed,
+}
+
+impl TokenDefect {
+    /// All of them.
+    pub const ALL: [TokenDefect; 14] = [
+        TokenDefect::Missing,
+        TokenDefect::Garbage,
+        TokenDefect::Tampered,
+        TokenDefect::ForeignKey,
+        TokenDefect::UnknownKey,
+        TokenDefect::ForeignApplication,
+        TokenDefect::ForeignIssuer,
+        TokenDefect::TwoTenants,
+        TokenDefect::NoTenant,
+        TokenDefect::Expired,
+        TokenDefect::NotYetValid,
+        TokenDefect::Unsigned,
+        TokenDefect::PublicKeyAsSecret,
+        TokenDefect::Replayed,
+    ];
+
+    /// As a file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TokenDefect::Missing => "missing",
+            TokenDefect::Garbage => "garbage",
+            TokenDefect::Tampered => "tampered",
+            TokenDefect::ForeignKey => "foreign_key",
+            TokenDefect::UnknownKey => "unknown_key",
+            TokenDefect::ForeignApplication => "foreign_application",
+            TokenDefect::ForeignIssuer => "foreign_issuer",
+            TokenDefect::TwoTenants => "two_tenants",
+            TokenDefect::NoTenant => "no_tenant",
+            TokenDefect::Expired => "expired",
+            TokenDefect::NotYetValid => "not_yet_valid",
+            TokenDefect::Unsigned => "unsigned",
+            TokenDefect::PublicKeyAsSecret => "public_key_as_secret",
+            TokenDefect::Replayed => "replayed",
+        }
+    }
+}
+
+impl fmt::Display for TokenDefect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What which calls meet on their way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// What they meet.
+    pub kind: FaultKind,
+    /// Which calls.
+    pub hit: Hit,
+}
+
+/// What a call may meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultKind {
+    /// In the server's place somebody answers `IsSuccessful` false with this text; the server never sees the call.
+    Refuse(String),
+    /// In the server's place somebody answers with this HTTP status, 300 to 599.
+    Http(u16),
+    /// Nobody listens.
+    ConnectionRefused,
+    /// The connection breaks before the call has arrived.
+    ConnectionBroken,
+    /// No answer in time, and the call never arrived.
+    TimedOut,
+    /// The call arrives and is done; its answer is lost.
+    AnswerLost,
+    /// The call arrives twice, and the second answer is given back.
+    ArrivesTwice,
+    /// Authenticate's answer comes with a signature that does not fit.
+    AnswerSignature,
+    /// Authenticate's answer is about another nonce.
+    AnswerNonce,
+    /// Authenticate's answer is dated 16 minutes off.
+    AnswerTime,
+    /// The answer is not XML.
+    AnswerGarbage,
+    /// One cell of the call is not a value of its column's type, so that the server itself must refuse.
+    SpoiledCell,
+    /// The server dies when the call arrives, and is started anew on what it had committed before the next step.
+    StopServer,
+}
+
+impl FaultKind {
+    /// Those without a value of their own, each with the key and the value under which a file writes it.
+    pub const NAMED: [(&'static str, &'static str, FaultKind); 11] = [
+        ("connection", "refused", FaultKind::ConnectionRefused),
+        ("connection", "broken", FaultKind::ConnectionBroken),
+        ("connection", "timed_out", FaultKind::TimedOut),
+        ("answer", "lost", FaultKind::AnswerLost),
+        ("answer", "bad_signature", FaultKind::AnswerSignature),
+        ("answer", "other_nonce", FaultKind::AnswerNonce),
+        ("answer", "bad_time", FaultKind::AnswerTime),
+        ("answer", "garbage", FaultKind::AnswerGarbage),
+        ("call", "twice", FaultKind::ArrivesTwice),
+        ("call", "spoiled_cell", FaultKind::SpoiledCell),
+        ("server", "stops", FaultKind::StopServer),
+    ];
+}
