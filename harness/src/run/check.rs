@@ -1,0 +1,383 @@
+//! What a step's result must hold, against what it was.
+//!
+//! Every check has a written id that never changes. Here are those of the scenarios' expectations; a comparison's
+//! findings have their own kinds.
+
+use std::collections::BTreeMap;
+
+use mirrorlab_protocol::names::{Operation, same_name};
+
+use crate::compare::{Kind, Report};
+use crate::scenario::expect::{
+    CallCounts, CompareExpect, EventKind, Keys, LogSide, MirrorExpect, Outcome, RunDueExpect, Side, TableCounts,
+    TableDifference, Wiped,
+};
+use crate::scenario::place::At;
+
+/// One expectation that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The check's id.
+    pub check: &'static str,
+    /// Where the expectation stands in the file.
+    pub at: At,
+    /// What would have been right.
+    pub expected: String,
+    /// What came.
+    pub received: String,
+}
+
+/// Rows of one table that a cycle sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sent {
+    /// As I.
+    pub inserts: u64,
+    /// As U.
+    pub updates: u64,
+    /// As D.
+    pub deletes: u64,
+}
+
+/// One cycle of one tenant, as the checks need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleResult {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The Error event's text.
+    pub error: Option<String>,
+    /// Every table that the cycle would mirror.
+    pub mirrored: Vec<String>,
+    /// Tables that were wiped.
+    pub wiped: Vec<String>,
+    /// Rows sent, for tables with any.
+    pub sent: BTreeMap<String, Sent>,
+    /// Calls that the endpoint was sent.
+    pub calls: BTreeMap<Operation, u64>,
+    /// New entries of both logs.
+    pub events: Vec<(LogSide, EventKind, String)>,
+}
+
+impl CycleResult {
+    /// A tenant without a cycle.
+    pub fn none() -> CycleResult {
+        CycleResult {
+            outcome: Outcome::None,
+            error: None,
+            mirrored: Vec::new(),
+            wiped: Vec::new(),
+            sent: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn ending(&self) -> String {
+        match (&self.outcome, &self.error) {
+            (Outcome::Error, Some(error)) => format!("error: {error}"),
+            (outcome, _) => outcome.to_string(),
+        }
+    }
+}
+
+/// Checks one cycle.
+pub fn cycle(expect: &MirrorExpect, result: &CycleResult) -> Vec<Mismatch> {
+    let mut found = Mismatches::default();
+    // A cycle that ended otherwise than meant makes every other number meaningless.
+    if !found.outcome(expect.at, expect.outcome, result) {
+        return found.0;
+    }
+    if let Some(error) = &expect.error {
+        let text = result.error.as_deref().unwrap_or_default();
+        if !error.matches(text) {
+            found.add(
+                "cycle-error-text",
+                error.at,
+                format!("an error with `{}`", error.value),
+                if text.is_empty() { "no error" } else { text },
+            );
+        }
+    }
+    if let Some(wiped) = &expect.wiped {
+        let mut wanted: Vec<&str> = match &wiped.value {
+            Wiped::All => result.mirrored.iter().map(String::as_str).collect(),
+            Wiped::None => Vec::new(),
+            Wiped::Tables(tables) => tables.iter().map(|t| t.as_str()).collect(),
+        };
+        let mut got: Vec<&str> = result.wiped.iter().map(String::as_str).collect();
+        wanted.sort_unstable_by_key(|name| name.to_lowercase());
+        got.sort_unstable_by_key(|name| name.to_lowercase());
+        let same = wanted.len() == got.len() && wanted.iter().zip(&got).all(|(a, b)| same_name(a, b));
+        if !same {
+            found.add("cycle-wiped", wiped.at, format!("wiped: {}", listed(&wanted)), format!("wiped: {}", listed(&got)));
+        }
+    }
+    found.counts(&expect.tables, &result.sent);
+    if let Some(quiet) = &expect.quiet {
+        let was = result.sent.is_empty() && result.wiped.is_empty();
+        if was != quiet.value {
+            let word = |quiet: bool| if quiet { "a quiet cycle" } else { "a cycle with rows or wipes" };
+            let received = format!("{}: wiped {}, sent {}", word(was), listed(&result.wiped), rows(&result.sent));
+            found.add("cycle-quiet", quiet.at, word(quiet.value), received);
+        }
+    }
+    match &expect.calls {
+        None => {}
+        Some(CallCounts::InAll(count)) => {
+            let calls: u64 = result.calls.values().sum();
+            if !count.holds(calls) {
+                found.add("cycle-calls", count.at, format!("{} calls", count.value), format!("{calls} calls"));
+            }
+        }
+        Some(CallCounts::Each(each)) => {
+            for (operation, count) in each {
+                let calls = result.calls.get(&operation.value).copied().unwrap_or(0);
+                if !count.holds(calls) {
+                    found.add(
+                        "cycle-calls",
+                        operation.at,
+                        format!("{count} {} calls", operation.value),
+                        format!("{calls}"),
+                    );
+                }
+            }
+        }
+    }
+    for event in &expect.events {
+        let holds = |(log, kind, text): &&(LogSide, EventKind, String)| {
+            *log == event.log && *kind == event.kind && event.text.as_ref().is_none_or(|pattern| pattern.matches(text))
+        };
+        if result.events.iter().find(holds).is_none() {
+            let text = event.text.as_ref().map(|t| format!(" with `{t}`")).unwrap_or_default();
+            let seen: Vec<String> =
+                result.events.iter().map(|(log, kind, text)| format!("{} {}: {text}", log_name(*log), kind_name(*kind))).collect();
+            found.add(
+                "event-missing",
+                event.at,
+                format!("an event of the {}: {}{text}", log_name(event.log), kind_name(event.kind)),
+                if seen.is_empty() { "no event".into() } else { seen.join("; ") },
+            );
+        }
+    }
+    found.0
+}
+
+/// Checks the cycles that ran while the clock moved on. `starts` are minutes since midnight, local time.
+pub fn run_due(expect: &RunDueExpect, cycles: &[CycleResult], starts: &[u16]) -> Vec<Mismatch> {
+    let mut found = Mismatches::default();
+    for result in cycles {
+        found.outcome(expect.at, expect.outcome, result);
+    }
+    if let Some(count) = &expect.cycles
+        && !count.holds(cycles.len() as u64)
+    {
+        found.add("due-cycles", count.at, format!("{} cycles", count.value), format!("{} cycles", cycles.len()));
+    }
+    if let Some(pause) = &expect.none_between {
+        let inside = |minute: u16| {
+            if pause.from <= pause.to {
+                (pause.from..pause.to).contains(&minute)
+            } else {
+                minute >= pause.from || minute < pause.to
+            }
+        };
+        let wrong: Vec<String> = starts.iter().filter(|m| inside(**m)).map(|m| clock(*m)).collect();
+        if !wrong.is_empty() {
+            found.add(
+                "due-none-between",
+                pause.at,
+                format!("no cycle between {} and {}", clock(pause.from), clock(pause.to)),
+                format!("cycles at {}", wrong.join(", ")),
+            );
+        }
+    }
+    if let Some(first) = &expect.first {
+        let got = starts.first().copied();
+        if got != Some(first.value) {
+            let received = got.map_or("no cycle".into(), |m| format!("at {}", clock(m)));
+            found.add("due-first", first.at, format!("the first cycle at {}", clock(first.value)), received);
+        }
+    }
+    let mut sum: BTreeMap<String, Sent> = BTreeMap::new();
+    for (table, sent) in cycles.iter().flat_map(|c| &c.sent) {
+        let total = sum.entry(table.clone()).or_default();
+        total.inserts += sent.inserts;
+        total.updates += sent.updates;
+        total.deletes += sent.deletes;
+    }
+    found.counts(&expect.tables, &sum);
+    found.0
+}
+
+/// Checks a comparison. `None` expects no difference; `at` is then the step's own place.
+pub fn comparison(expect: Option<&CompareExpect>, at: At, report: &Report) -> Vec<Mismatch> {
+    let mut found = Mismatches::default();
+    for table in &report.tables {
+        let wanted = expect.and_then(|e| e.table(&table.table));
+        match wanted {
+            None if table.differences() == 0 => {}
+            None => found.add(
+                "mirror-differs",
+                expect.map_or(at, |e| e.at),
+                format!("table {} is equal in source and mirror", table.table),
+                format!("{} differences:\n{}", table.differences(), first_lines(report, &table.table)),
+            ),
+            Some(wanted) => found.difference(wanted, report),
+        }
+    }
+    for wanted in expect.iter().flat_map(|e| &e.tables) {
+        if !report.tables.iter().any(|t| same_name(&t.table, &wanted.table)) {
+            found.add(
+                "compare-table",
+                wanted.table.at,
+                format!("table {} compared", wanted.table),
+                "it is on neither side",
+            );
+        }
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Mismatches(Vec<Mismatch>);
+
+impl Mismatches {
+    fn add(&mut self, check: &'static str, at: At, expected: impl Into<String>, received: impl Into<String>) {
+        self.0.push(Mismatch { check, at, expected: expected.into(), received: received.into() });
+    }
+
+    fn outcome(&mut self, at: At, expected: Outcome, result: &CycleResult) -> bool {
+        if expected == result.outcome {
+            return true;
+        }
+        let expected = match expected {
+            Outcome::Ok => "the cycle succeeds",
+            Outcome::Error => "the cycle ends with an error",
+            Outcome::Declined => "the endpoint declines with doNotReplicate",
+            Outcome::None => "no cycle: the tenant has not approved the application",
+        };
+        self.add("cycle-outcome", at, expected, result.ending());
+        false
+    }
+
+    /// Where one table is named, the others must have no rows.
+    fn counts(&mut self, expected: &[TableCounts], sent: &BTreeMap<String, Sent>) {
+        let Some(first) = expected.first() else {
+            return;
+        };
+        let show = |s: &Sent| format!("{} inserts, {} updates, {} deletes", s.inserts, s.updates, s.deletes);
+        for wanted in expected {
+            let want = Sent { inserts: wanted.inserts, updates: wanted.updates, deletes: wanted.deletes };
+            let got = sent
+                .iter()
+                .find(|(table, _)| same_name(table, &wanted.table))
+                .map_or(Sent::default(), |(_, sent)| *sent);
+            if got != want {
+                let name = &wanted.table;
+                self.add("cycle-rows", name.at, format!("{name}: {}", show(&want)), format!("{name}: {}", show(&got)));
+            }
+        }
+        for (table, got) in sent {
+            if !expected.iter().any(|wanted| same_name(&wanted.table, table)) {
+                self.add("cycle-rows", first.table.at, format!("{table}: no rows"), format!("{table}: {}", show(got)));
+            }
+        }
+    }
+
+    fn difference(&mut self, wanted: &TableDifference, report: &Report) {
+        let name = &wanted.table;
+        let keys = |kinds: &[Kind]| -> Vec<String> {
+            report
+                .findings_of(name)
+                .filter(|f| kinds.contains(&f.kind))
+                .map(|f| f.key.clone().or_else(|| f.column.clone()).unwrap_or_default())
+                .collect()
+        };
+        let table_only = |kind: Kind| report.count_of(name, kind) > 0;
+        let only_in = match (table_only(Kind::TableMissing), table_only(Kind::TableExtra)) {
+            (true, _) => Some(Side::Source),
+            (_, true) => Some(Side::Mirror),
+            _ => None,
+        };
+        if only_in != wanted.only_in {
+            let show = |side: Option<Side>| match side {
+                None => "on both sides",
+                Some(Side::Source) => "only in the source",
+                Some(Side::Mirror) => "only in the mirror",
+            };
+            self.add(
+                "compare-table",
+                name.at,
+                format!("table {name} {}", show(wanted.only_in)),
+                format!("it is {}", show(only_in)),
+            );
+            return;
+        }
+        for (what, expected, kinds) in [
+            ("columns that differ", &wanted.columns, Kind::COLUMNS),
+            ("rows only in the source", &wanted.missing, &[Kind::RowMissing][..]),
+            ("rows only in the mirror", &wanted.extra, &[Kind::RowExtra][..]),
+            ("rows that differ", &wanted.different, Kind::ROWS_DIFFER),
+        ] {
+            let count: u64 = report.rows_of(name, kinds);
+            let got = keys(kinds);
+            let holds = match expected {
+                None => count == 0,
+                Some(Keys::Count(wanted)) => wanted.holds(count),
+                Some(Keys::These(these)) => {
+                    let mut these = these.clone();
+                    let mut got = got.clone();
+                    these.sort();
+                    got.sort();
+                    got.dedup();
+                    these == got
+                }
+            };
+            if !holds {
+                let expected = match expected {
+                    None => format!("{name}: no {what}"),
+                    Some(Keys::Count(wanted)) => format!("{name}: {wanted} {what}"),
+                    Some(Keys::These(these)) => format!("{name}: {what}: {}", listed(these)),
+                };
+                self.add("compare-difference", name.at, expected, format!("{count}: {}", listed(&got)));
+            }
+        }
+    }
+}
+
+fn first_lines(report: &Report, table: &str) -> String {
+    let lines: Vec<String> = report.findings_of(table).take(5).map(|f| format!("  {f}")).collect();
+    lines.join("\n")
+}
+
+fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    if names.is_empty() {
+        return "none".into();
+    }
+    const SHOWN: usize = 12;
+    let mut text = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+fn rows(sent: &BTreeMap<String, Sent>) -> String {
+    let tables: Vec<String> =
+        sent.iter().map(|(table, s)| format!("{table} {}", s.inserts + s.updates + s.deletes)).collect();
+    listed(&tables)
+}
+
+fn clock(minute: u16) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
+}
+
+fn log_name(log: LogSide) -> &'static str {
+    match log {
+        LogSide::Task => "task",
+        LogSide::Server => "server",
+    }
+}
+
+fn kind_name(kind: EventKind) -> &'static str {
+    EventKind::NAMED.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name)
+}
