@@ -41,16 +41,16 @@ impl Report {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         for table in self.tables.iter().filter(|t| t.findings_count() > 0) {
             let total = table.findings_count();
-            writeln!(
-                out,
-                "{}: {}; {} rows in {}, {} in {}",
-                table.name,
-                counted(total, "finding"),
-                table.rows_left,
-                self.left,
-                table.rows_right,
-                self.right
-            )?;
+            write!(out, "{}: {}", table.name, counted(total, "finding"))?;
+            if table.rows_left + table.rows_right > 0 {
+                let rows = counted(table.rows_left, "row");
+                write!(
+                    out,
+                    "; {rows} in {}, {} in {}",
+                    self.left, table.rows_right, self.right
+                )?;
+            }
+            writeln!(out)?;
             let kept = self.findings.iter().filter(|f| f.table == table.name);
             let mut shown = 0;
             for finding in kept {

@@ -162,7 +162,8 @@ fn columns(a: &Column, b: &Column, recorder: &mut Recorder) {
     if !same_default(a, b) {
         let shown = |c: &Column| match &c.default {
             None => "none".to_owned(),
-            Some(default) => show::escaped(&default.to_string()),
+            // Its quotes are SQL's own, and doubled inside.
+            Some(default) => show::escaped(&default.to_string()).replace("\\'", "'"),
         };
         recorder.add(Finding::of_column(Kind::ColumnDefault, &a.name).with(shown(a), shown(b)));
     }

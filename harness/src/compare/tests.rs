@@ -129,7 +129,13 @@ fn values_that_are_none() {
     let report =
         planted("UPDATE t SET i = 'x', dt = '2020-13-01', n = X'C3', nm = CAST(X'C3' AS TEXT), g = 'no';");
     assert!(report.findings.iter().all(|f| f.kind == Kind::CellUnreadable));
-    insta::assert_snapshot!(lines(&report), @"");
+    insta::assert_snapshot!(lines(&report), @"
+    t: cell-unreadable  id=1 i: source 5, mirror the text 'x'; not a value of the column's type
+    t: cell-unreadable  id=1 dt: source 2020-05-18 10:40:43.0070000, mirror the text '2020-13-01'; not a value of the column's type
+    t: cell-unreadable  id=1 n: source 'Ola', mirror 1 bytes; not a value of the column's type
+    t: cell-unreadable  id=1 nm: source 'Kari', mirror text that is not UTF-8; not a value of the column's type
+    t: cell-unreadable  id=1 g: source 6F9619FF-8B86-D011-B42D-00C04FC964FF, mirror the text 'no'; not a value of the column's type
+    ");
 }
 
 #[test]
@@ -144,7 +150,10 @@ fn one_bit_in_a_megabyte() {
         )
     };
     let report = compared(&blob(1_000_000), &blob(1_000_001));
-    insta::assert_snapshot!(lines(&report), @"");
+    insta::assert_snapshot!(lines(&report), @"
+    t: cell             id=1 v: source …0x616161616161616161616161616161616261616161616161616161616161616161616161616161616161616161616161… (1048576 bytes), mirror …0x616161616161616161616161616161616162616161616161616161616161616161616161616161616161616161616161… (1048576 bytes); first difference at byte 1000001: 0x62 against 0x61
+    t: cell             id=1 n: source …'aaaaaaaaaaaaaaaabaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'… (1048576 characters), mirror …'aaaaaaaaaaaaaaaaabaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'… (1048576 characters); first difference at character 1000001: U+0062 `b` against U+0061 `a`
+    ");
 }
 
 #[test]
@@ -154,7 +163,13 @@ fn rows_missing_extra_and_twice() {
         &format!("{table} INSERT INTO t VALUES (1, 'a'), (2, 'b'), (4, 'd'), (4, 'e'), (9, 'i');"),
         &format!("{table} INSERT INTO t VALUES (0, 'z'), (1, 'a'), (3, 'c'), (4, 'd'), (9, 'i'), (9, 'j');"),
     );
-    insta::assert_snapshot!(lines(&report), @"");
+    insta::assert_snapshot!(lines(&report), @"
+    t: row-extra        id=0: in mirror, not in source
+    t: row-missing      id=2: in source, not in mirror
+    t: row-extra        id=3: in mirror, not in source
+    t: key-duplicate    id=4: more than once in source
+    t: key-duplicate    id=9: more than once in mirror
+    ");
     assert_eq!((report.tables[0].rows_left, report.tables[0].rows_right), (5, 6));
     assert_eq!(report.rows_compared(), 3);
 }
@@ -191,7 +206,37 @@ fn schemas() {
         CREATE TABLE odd (id int NOT NULL PRIMARY KEY, x BLOB);
         CREATE TABLE Cust1_mirroring (tablename nvarchar(128));
         INSERT INTO t VALUES (1, '1', '1', 1, 0, '', 0);";
-    insta::assert_snapshot!(compared(left, right).text(), @"");
+    insta::assert_snapshot!(compared(left, right).text(), @r"
+    Extra: 1 finding
+      table-extra      in mirror, not in source
+    gone: 1 finding
+      table-missing    in source, not in mirror
+    k: 1 finding
+      key              source a, mirror a, b
+    odd: 1 finding
+      table-unreadable source readable, mirror not a SQL Server type: `x` is declared `BLOB`
+    t: 9 findings; 1 row in source, 1 in mirror
+      column-type      a: source int, mirror nvarchar(9)
+      column-type      b: source nvarchar(9), mirror nvarchar(10)
+      column-null      c: source NOT NULL, mirror NULL
+      column-default   c: source default ((1)), mirror default ((2))
+      column-missing   d: in source, not in mirror
+      column-null      f: source NULL, mirror NOT NULL
+      column-default   f: source default (N'x'), mirror none
+      column-extra     y: in mirror, not in source
+      cell             id=1 f: source NULL, mirror ''
+    typed: 1 finding
+      column-type      id: source int, mirror nvarchar(5)
+    not compared:
+      foreign keys, indexes, collations, schema prefixes: the protocol does not carry them, a mirror has none or its own
+      views, triggers, check constraints, identity: they are the source's own means; their results are in the rows
+      the columns' order, and the letter case of names: tables and columns are matched by name, as SQL Server does
+      the sign of a zero in float columns: SQLite keeps none
+      the rows of odd: its columns cannot be read
+      the cells of t.a: they are int on one side and nvarchar(9) on the other
+      the rows of typed: the key `id` is int on one side and nvarchar(5) on the other
+    mirror differs from source: 14 findings (6 tables, 1 row compared)
+    ");
 }
 
 #[test]
@@ -247,7 +292,10 @@ fn keys_of_two_columns() {
         &left,
         &format!("{left} UPDATE t SET n = 5 WHERE b = 'y'; DELETE FROM t WHERE a = 2;"),
     );
-    insta::assert_snapshot!(lines(&report), @"");
+    insta::assert_snapshot!(lines(&report), @"
+    t: cell             a=1, b='y' n: source 2, mirror 5
+    t: row-missing      a=2, b='x': in source, not in mirror
+    ");
 }
 
 #[test]
@@ -257,14 +305,25 @@ fn a_broken_key_order_is_said() {
         INSERT INTO t VALUES ('a'), ('é'), (char(256));";
     let report = compared(table, table);
     assert!(!report.is_equal());
-    insta::assert_snapshot!(report.text(), @"");
+    insta::assert_snapshot!(report.text(), @"
+    t: 2 findings; 2 rows in source, 2 in mirror
+      key-order        k='a': in source after k='Ā'
+      key-order        k='a': in mirror after k='Ā'
+    not compared:
+      foreign keys, indexes, collations, schema prefixes: the protocol does not carry them, a mirror has none or its own
+      views, triggers, check constraints, identity: they are the source's own means; their results are in the rows
+      the columns' order, and the letter case of names: tables and columns are matched by name, as SQL Server does
+      the sign of a zero in float columns: SQLite keeps none
+      further rows of t: the rows of one side do not come in key order
+    mirror differs from source: 2 findings (1 table, 1 row compared)
+    ");
 }
 
 #[test]
 fn keys_that_are_none() {
     let table = "CREATE TABLE t (k int NOT NULL PRIMARY KEY); INSERT INTO t VALUES (1), (2);";
     let report = compared(table, &format!("{table} INSERT INTO t VALUES ('x');"));
-    insta::assert_snapshot!(lines(&report), @"");
+    insta::assert_snapshot!(lines(&report), @"t: key-unreadable   in mirror: the text 'x'");
 }
 
 #[test]
@@ -316,8 +375,8 @@ fn only_what_was_asked_for() {
             .unwrap_err()
             .to_string()
     };
-    insta::assert_snapshot!(unknown(Options { tables: only(&["c"]), ..Options::default() }), @"");
-    insta::assert_snapshot!(unknown(Options { columns: only(&["z"]), ..Options::default() }), @"");
+    insta::assert_snapshot!(unknown(Options { tables: only(&["c"]), ..Options::default() }), @"there is no table `c`, neither in source nor in mirror");
+    insta::assert_snapshot!(unknown(Options { columns: only(&["z"]), ..Options::default() }), @"no compared table has a column `z`");
 }
 
 #[test]
@@ -340,7 +399,20 @@ fn many_findings_are_all_counted_and_few_kept() {
     );
     assert_eq!(report.findings_count(), 1000);
     assert_eq!(report.findings.len(), 4, "three, and the first of a later kind");
-    insta::assert_snapshot!(report.text(), @"");
+    insta::assert_snapshot!(report.text(), @"
+    t: 1000 findings; 1000 rows in source, 999 in mirror
+      cell             id=1 n: source 1, mirror 2
+      cell             id=2 n: source 1, mirror 2
+      cell             id=3 n: source 1, mirror 2
+      row-missing      id=999: in source, not in mirror
+      … 996 more; in all: 1 row-missing, 999 cell
+    not compared:
+      foreign keys, indexes, collations, schema prefixes: the protocol does not carry them, a mirror has none or its own
+      views, triggers, check constraints, identity: they are the source's own means; their results are in the rows
+      the columns' order, and the letter case of names: tables and columns are matched by name, as SQL Server does
+      the sign of a zero in float columns: SQLite keeps none
+    mirror differs from source: 1000 findings (1 table, 999 rows compared)
+    ");
 }
 
 #[test]
@@ -353,8 +425,22 @@ fn forms_for_programs() {
         report.write(form, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
-    insta::assert_snapshot!(form(Form::JsonLines), @"");
-    insta::assert_snapshot!(form(Form::Csv).replace("\r\n", "⏎\n"), @"");
+    insta::assert_snapshot!(form(Form::JsonLines), @r#"
+    {"record":"finding","kind":"cell","table":"t","key":"id=1","column":"n","left":"'Ola'","right":"'a,\"b\"\\n'","note":"first difference at character 1: U+004F `O` against U+0061 `a`"}
+    {"record":"finding","kind":"table-extra","table":"z","key":null,"column":null,"left":null,"right":null,"note":null}
+    {"record":"table","name":"t","rows_left":1,"rows_right":1,"rows_compared":1,"findings":{"cell":1}}
+    {"record":"table","name":"z","rows_left":0,"rows_right":0,"rows_compared":0,"findings":{"table-extra":1}}
+    {"record":"not-compared","what":"foreign keys, indexes, collations, schema prefixes","why":"the protocol does not carry them, a mirror has none or its own"}
+    {"record":"not-compared","what":"views, triggers, check constraints, identity","why":"they are the source's own means; their results are in the rows"}
+    {"record":"not-compared","what":"the columns' order, and the letter case of names","why":"tables and columns are matched by name, as SQL Server does"}
+    {"record":"not-compared","what":"the sign of a zero in float columns","why":"SQLite keeps none"}
+    {"record":"summary","left":"source","right":"mirror","equal":false,"tables":2,"rows_compared":1,"findings":2}
+    "#);
+    insta::assert_snapshot!(form(Form::Csv).replace("\r\n", "⏎\n"), @r#"
+    kind,table,key,column,left,right,note⏎
+    cell,t,id=1,n,'Ola',"'a,""b""\n'",first difference at character 1: U+004F `O` against U+0061 `a`⏎
+    table-extra,z,,,,,⏎
+    "#);
 }
 
 #[test]
@@ -368,7 +454,7 @@ fn one_bit_in_one_cell_of_one_row_among_a_million() {
         &format!("{sql} UPDATE t SET n = 'row 654320' WHERE id = 654321;"),
     );
     assert_eq!(report.rows_compared(), 1_000_000);
-    insta::assert_snapshot!(lines(&report), @"");
+    insta::assert_snapshot!(lines(&report), @"t: cell             id=654321 n: source 'row 654321', mirror 'row 654320'; first difference at character 10: U+0031 `1` against U+0030 `0`");
 }
 
 #[test]
@@ -409,9 +495,9 @@ fn files_that_cannot_be_read() {
             .to_string()
             .replace(&dir.path().display().to_string(), "DIR")
     };
-    insta::assert_snapshot!(error(&text), @"");
-    insta::assert_snapshot!(error(&dir.path().join("none.db")), @"");
-    insta::assert_snapshot!(error(dir.path()), @"");
+    insta::assert_snapshot!(error(&text), @"cannot read left (DIR/text.db): it is not a SQLite database (file is not a database)");
+    insta::assert_snapshot!(error(&dir.path().join("none.db")), @"cannot read left (DIR/none.db): there is no such file");
+    insta::assert_snapshot!(error(dir.path()), @"cannot read left (DIR): it is a directory, not a database file");
     assert!(!dir.path().join("none.db").exists());
 }
 
