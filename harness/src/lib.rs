@@ -1,5 +1,9 @@
 //! The program `mirrorlab` and the harness behind it.
 //!
-//! - [`scenario`]: scenario files, read into a typed model.
+//! - [`compare`]: whether two databases hold the same tables and rows
+//! - [`run`]: scenarios, step by step, in a world of their own
+//! - [`scenario`]: scenario files, read into a typed model
 
+pub mod compare;
+pub mod run;
 pub mod scenario;

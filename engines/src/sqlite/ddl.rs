@@ -42,7 +42,8 @@ pub fn declared(ty: ColumnType) -> String {
     }
 }
 
-fn undeclared(text: &str) -> Option<ColumnType> {
+/// The type that a declaration by [`declared`] stands for; `None` where it is not SQL Server's.
+pub fn undeclared(text: &str) -> Option<ColumnType> {
     ColumnType::parse(&text.trim_matches('"').replacen("_text", "", 1)).ok()
 }
 

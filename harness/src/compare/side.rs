@@ -1,0 +1,78 @@
+//! What a database must offer to be one side of a comparison.
+
+use mirrorlab_protocol::schema::Table;
+use mirrorlab_protocol::value::Value;
+
+use super::NotCompared;
+
+/// A side that could not be read. Displayed, it is for people.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {side}{}: {why}", .table.as_ref().map(|t| format!(", table {t}")).unwrap_or_default())]
+pub struct SideError {
+    /// The side's name, with its file or server.
+    pub side: String,
+    /// The table that was being read, where there is one.
+    pub table: Option<String>,
+    /// What was wrong.
+    pub why: String,
+}
+
+/// A table as a side has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideTable {
+    /// Its name, as the database writes it.
+    pub name: String,
+    /// Its columns; or, where they are not ones that SQL Server could have, why not.
+    pub shape: Result<Table, String>,
+    /// The names of its primary key's columns, in the key's order; empty where there is none.
+    pub key: Vec<String>,
+}
+
+/// A database as one side of a comparison. All that it answers should be one moment of the database.
+pub trait Side {
+    /// What reports call this side: `source`, `mirror`, a file's name.
+    fn name(&self) -> &str;
+
+    /// Every table that is to be compared, in any order.
+    ///
+    /// # Errors
+    /// [`SideError`].
+    fn tables(&mut self) -> Result<Vec<SideTable>, SideError>;
+
+    /// What this kind of database cannot keep apart, and why: for the report.
+    fn blind_spots(&self) -> Vec<NotCompared>;
+
+    /// Streams the rows of `table` to `read`. The cursor's cells are `columns`, positions in the table's shape, of which
+    /// the first `key_columns` are the key. Rows come in ascending key order: numbers and dates by value; text by
+    /// code point; bytes byte by byte; GUIDs and exact numbers (`decimal`, `money`) by their text, by code point. The
+    /// database's own collation must not count. The comparer checks the order, and says so where it is broken.
+    ///
+    /// # Errors
+    /// [`SideError`], that of `read` too.
+    fn rows(
+        &mut self,
+        table: &Table,
+        columns: &[usize],
+        key_columns: usize,
+        read: &mut dyn FnMut(&mut dyn Cursor) -> Result<(), SideError>,
+    ) -> Result<(), SideError>;
+}
+
+/// A cell that is no value of its column's type. The text says what stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableCell(pub String);
+
+/// The rows of one table, one at a time.
+pub trait Cursor {
+    /// Goes to the next row, at first to the first one; `false` behind the last.
+    ///
+    /// # Errors
+    /// [`SideError`].
+    fn advance(&mut self) -> Result<bool, SideError>;
+
+    /// A cell of the present row, counted in the columns asked for. Text and bytes are borrowed where they can be.
+    ///
+    /// # Errors
+    /// [`UnreadableCell`] where it is no value of the column's type.
+    fn cell(&self, at: usize) -> Result<Value<'_>, UnreadableCell>;
+}
