@@ -129,14 +129,19 @@ impl DateTime {
 
     /// `MM/dd/yyyy HH:mm:ss.fffffff`, the wire's form (seen).
     pub fn write_wire(self, out: &mut Vec<u8>) {
+        self.write_wire_date(out);
+        out.push(b' ');
+        write_time(out, self.ticks_of_day(), 7);
+    }
+
+    /// `MM/dd/yyyy`, the wire's form of a `date` (doc).
+    pub fn write_wire_date(self, out: &mut Vec<u8>) {
         let (year, month, day) = self.date();
         push_digits(out, month, 2);
         out.push(b'/');
         push_digits(out, day, 2);
         out.push(b'/');
         push_digits(out, year, 4);
-        out.push(b' ');
-        write_time(out, self.ticks_of_day(), 7);
     }
 
     /// `yyyy-MM-dd`.
@@ -190,14 +195,19 @@ pub fn parse_time(text: &str) -> Option<i64> {
     Some(ticks)
 }
 
+/// Writes ticks of a day as `HH:mm`; what is left of the minute is not written.
+pub fn write_minute_of_day(out: &mut Vec<u8>, ticks: i64) {
+    let minutes = ticks / TICKS_PER_MINUTE;
+    push_digits(out, minutes / 60, 2);
+    out.push(b':');
+    push_digits(out, minutes % 60, 2);
+}
+
 /// Writes ticks of a day as `HH:mm:ss` with `digits` (0 to 7) of the fraction.
 pub fn write_time(out: &mut Vec<u8>, ticks: i64, digits: u8) {
-    let seconds = ticks / TICKS_PER_SECOND;
-    push_digits(out, seconds / 3600, 2);
+    write_minute_of_day(out, ticks);
     out.push(b':');
-    push_digits(out, seconds / 60 % 60, 2);
-    out.push(b':');
-    push_digits(out, seconds % 60, 2);
+    push_digits(out, ticks / TICKS_PER_SECOND % 60, 2);
     if digits > 0 {
         out.push(b'.');
         let digits = digits.min(7);
@@ -206,13 +216,14 @@ pub fn write_time(out: &mut Vec<u8>, ticks: i64, digits: u8) {
     }
 }
 
-fn push_digits(out: &mut Vec<u8>, mut value: i64, width: usize) {
-    let start = out.len();
-    out.resize(start + width, b'0');
-    for slot in out[start..].iter_mut().rev() {
+/// The last `width` (at most 8) decimal digits of a number that is not negative.
+pub(crate) fn push_digits(out: &mut Vec<u8>, mut value: i64, width: usize) {
+    let mut digits = [b'0'; 8];
+    for slot in digits[..width].iter_mut().rev() {
         *slot = b'0' + (value % 10) as u8;
         value /= 10;
     }
+    out.extend_from_slice(&digits[..width]);
 }
 
 fn two_digits(text: &str) -> Option<i64> {

@@ -15,7 +15,7 @@ use crate::xml::{Reader, XmlError};
 /// The smallest RSA key that is taken, in bits: the application key in the vendor's capture has 1024 (seen).
 pub const BITS_MIN: usize = 1024;
 /// The largest, in bits. A larger one only burns time.
-pub const BITS_MAX: usize = 8192;
+pub const BITS_MAX: usize = 4096;
 
 /// Why a key was not read. No text ever holds a part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum KeyError {
     Unknown,
     /// RSA XML that is broken.
     #[error("the RSA XML cannot be read: {0}")]
-    Xml(#[from] XmlError),
+    Xml(String),
     /// RSA XML without a part.
     #[error("the RSA XML has no valid `{0}`")]
     Part(&'static str),
@@ -89,18 +89,15 @@ impl PrivateKey {
                 // Without its primes the key is found from D alone.
                 _ => Vec::new(),
             };
-            let key = RsaPrivateKey::from_components(parts.modulus, parts.exponent, d, primes)
-                .map_err(|error| KeyError::Invalid(error.to_string()))?;
-            key.validate()
-                .map_err(|error| KeyError::Invalid(error.to_string()))?;
-            key
+            RsaPrivateKey::from_components(parts.modulus, parts.exponent, d, primes)
+                .map_err(|error| KeyError::Invalid(error.to_string()))?
         } else {
             let pem = |error: &dyn std::fmt::Display| KeyError::Pem(error.to_string());
-            match pem_kind(text)? {
-                "PRIVATE KEY" => RsaPrivateKey::from_pkcs8_pem(text).map_err(|e| pem(&e))?,
-                "RSA PRIVATE KEY" => RsaPrivateKey::from_pkcs1_pem(text).map_err(|e| pem(&e))?,
-                "PUBLIC KEY" | "RSA PUBLIC KEY" => return Err(KeyError::PublicOnly),
-                other => return Err(KeyError::Kind(crate::excerpt(other))),
+            match pem_block(text)? {
+                ("PRIVATE KEY", block) => RsaPrivateKey::from_pkcs8_pem(block).map_err(|e| pem(&e))?,
+                ("RSA PRIVATE KEY", block) => RsaPrivateKey::from_pkcs1_pem(block).map_err(|e| pem(&e))?,
+                ("PUBLIC KEY" | "RSA PUBLIC KEY", _) => return Err(KeyError::PublicOnly),
+                (other, _) => return Err(KeyError::Kind(crate::excerpt(other))),
             }
         };
         check_size(key.n().bits())?;
@@ -114,21 +111,30 @@ impl PrivateKey {
         }
     }
 
-    /// The key as RSA XML, with its private parts.
+    /// The key as RSA XML, with its private parts. .NET wants D as long as the modulus and the others half of it, so
+    /// they begin with zero bytes where they must (.NET).
     pub fn to_xml(&self) -> String {
         let primes = self.key.primes();
+        let whole = self.key.size();
+        let half = whole.div_ceil(2);
         let mut xml = self.public().xml_beginning();
-        let mut part = |name: &str, number: Option<Vec<u8>>| {
+        let mut part = |name: &str, number: Option<Vec<u8>>, length: usize| {
             if let Some(number) = number {
-                xml.push_str(&format!("<{name}>{}</{name}>", STANDARD.encode(number)));
+                let mut padded = vec![0; length.saturating_sub(number.len())];
+                padded.extend(number);
+                xml.push_str(&format!("<{name}>{}</{name}>", STANDARD.encode(padded)));
             }
         };
-        part("P", primes.first().map(BigUint::to_bytes_be));
-        part("Q", primes.get(1).map(BigUint::to_bytes_be));
-        part("DP", self.key.dp().map(BigUint::to_bytes_be));
-        part("DQ", self.key.dq().map(BigUint::to_bytes_be));
-        part("InverseQ", self.key.crt_coefficient().map(|q| q.to_bytes_be()));
-        part("D", Some(self.key.d().to_bytes_be()));
+        part("P", primes.first().map(BigUint::to_bytes_be), half);
+        part("Q", primes.get(1).map(BigUint::to_bytes_be), half);
+        part("DP", self.key.dp().map(BigUint::to_bytes_be), half);
+        part("DQ", self.key.dq().map(BigUint::to_bytes_be), half);
+        part(
+            "InverseQ",
+            self.key.crt_coefficient().map(|q| q.to_bytes_be()),
+            half,
+        );
+        part("D", Some(self.key.d().to_bytes_be()), whole);
         xml + "</RSAKeyValue>"
     }
 
@@ -172,9 +178,9 @@ impl PublicKey {
                 .map_err(|error| KeyError::Invalid(error.to_string()))?
         } else {
             let pem = |error: &dyn std::fmt::Display| KeyError::Pem(error.to_string());
-            match pem_kind(text)? {
-                "PUBLIC KEY" => RsaPublicKey::from_public_key_pem(text).map_err(|e| pem(&e))?,
-                "RSA PUBLIC KEY" => RsaPublicKey::from_pkcs1_pem(text).map_err(|e| pem(&e))?,
+            match pem_block(text)? {
+                ("PUBLIC KEY", block) => RsaPublicKey::from_public_key_pem(block).map_err(|e| pem(&e))?,
+                ("RSA PUBLIC KEY", block) => RsaPublicKey::from_pkcs1_pem(block).map_err(|e| pem(&e))?,
                 _ => return PrivateKey::from_text(text).map(|key| key.public()),
             }
         };
@@ -239,11 +245,31 @@ fn check_size(bits: usize) -> Result<(), KeyError> {
     }
 }
 
-fn pem_kind(text: &str) -> Result<&str, KeyError> {
-    text.strip_prefix("-----BEGIN ")
-        .and_then(|rest| rest.split_once("-----"))
-        .map(|(kind, _)| kind)
-        .ok_or(KeyError::Unknown)
+/// The first PEM block of a text and its kind. What stands around it does not count: openssl writes a key's attributes
+/// before it.
+fn pem_block(text: &str) -> Result<(&str, &str), KeyError> {
+    let block = &text[text.find("-----BEGIN ").ok_or(KeyError::Unknown)?..];
+    let kind = block["-----BEGIN ".len()..]
+        .split_once("-----")
+        .ok_or(KeyError::Unknown)?
+        .0;
+    let end = format!("-----END {kind}-----");
+    let length = block
+        .find(&end)
+        .ok_or_else(|| KeyError::Pem("it has no end".into()))?;
+    Ok((kind, &block[..length + end.len()]))
+}
+
+/// What is wrong with the XML, without a word of what stands in it.
+impl From<XmlError> for KeyError {
+    fn from(error: XmlError) -> KeyError {
+        KeyError::Xml(match error {
+            XmlError::Syntax { at, .. } => format!("not well-formed at byte {at}"),
+            XmlError::UnknownEntity(_) | XmlError::BadReference(_) => "a reference stands in it".into(),
+            XmlError::UndeclaredPrefix(_) => "a prefix is not declared".into(),
+            other => other.to_string(),
+        })
+    }
 }
 
 /// The numbers of an `RSAKeyValue`.

@@ -136,39 +136,42 @@ pub enum Peek {
 /// Looks for the header in the first bytes of a call, so that its token can be checked before the rest is taken in.
 /// `complete` says that there are no more bytes.
 pub fn peek(bytes: &[u8], complete: bool) -> Peek {
-    // Bytes of a character or a unit that is still cut in two are left for the next look.
-    let whole = if complete
-        || matches!(
-            bytes,
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'<', 0, ..] | [0, b'<', ..]
-        ) {
-        if complete {
-            bytes
-        } else {
-            &bytes[..bytes.len() & !1]
-        }
-    } else {
-        match std::str::from_utf8(bytes) {
-            Ok(_) => bytes,
-            Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-            Err(_) => return Peek::Failed(XmlError::Encoding("UTF-8").into()),
-        }
-    };
-    let text = match xml::decode(whole) {
+    let more = !complete && bytes.len() < HEAD_BYTES_MAX;
+    let text = match xml::decode(if complete { bytes } else { whole_characters(bytes) }) {
         Ok(text) => text,
-        // A surrogate pair may be cut in two as well.
-        Err(_) if !complete && bytes.len() < HEAD_BYTES_MAX => return Peek::More,
         Err(error) => return Peek::Failed(error.into()),
     };
     match open(&mut Reader::new(&text)) {
         Ok(head) => Peek::Head(head),
         Err(SoapError::Xml(XmlError::Dtd)) => Peek::Failed(XmlError::Dtd.into()),
         // What looks broken may only be cut: the limit ends the doubt.
-        Err(SoapError::Xml(_)) if !complete && bytes.len() < HEAD_BYTES_MAX => Peek::More,
-        Err(_) if !complete && bytes.len() >= HEAD_BYTES_MAX => Peek::Failed(SoapError::Form(format!(
+        Err(SoapError::Xml(_)) if more => Peek::More,
+        Err(SoapError::Xml(_)) if !complete => Peek::Failed(SoapError::Form(format!(
             "the envelope's header is longer than {HEAD_BYTES_MAX} bytes"
         ))),
         Err(error) => Peek::Failed(error),
+    }
+}
+
+/// `bytes` without the part of a character or of a byte order mark that is still cut in two at their end.
+fn whole_characters(bytes: &[u8]) -> &[u8] {
+    let high_surrogate_at = match bytes {
+        // Half a mark.
+        [0xff] | [0xfe] => return &[],
+        [0xff, 0xfe, ..] | [b'<', 0, ..] => 1,
+        [0xfe, 0xff, ..] | [0, b'<', ..] => 0,
+        _ => {
+            return match std::str::from_utf8(bytes) {
+                Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+                // What is wrong inside is the decoder's to say.
+                _ => bytes,
+            };
+        }
+    };
+    let units = &bytes[..bytes.len() & !1];
+    match units.last_chunk::<2>() {
+        Some(unit) if matches!(unit[high_surrogate_at], 0xd8..=0xdb) => &units[..units.len() - 2],
+        _ => units,
     }
 }
 

@@ -163,6 +163,12 @@ impl<'a> Unverified<'a> {
             Some("RS256") => {}
             other => return Err(TokenError::Algorithm(crate::excerpt(other.unwrap_or("")))),
         }
+        // RFC 7515: who does not know what is critical must refuse.
+        if header.contains_key("crit") {
+            return Err(TokenError::Malformed(
+                "its header has a critical part that is not known",
+            ));
+        }
         let text = |name: &str| {
             header
                 .get(name)

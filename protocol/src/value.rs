@@ -198,55 +198,93 @@ impl<'a> Value<'a> {
     /// Writes the cell's text as SuperOffice does: marked by type, text plain (seen, doc, assumed). NULL has no text:
     /// the caller writes `i:nil`. Text is *not* escaped for XML here.
     pub fn write_cell(&self, ty: ColumnType, out: &mut Vec<u8>) {
-        let mut marked = |marker: &str, write: &dyn Fn(&mut Vec<u8>)| {
-            out.push(b'[');
-            out.extend_from_slice(marker.as_bytes());
-            out.push(b':');
-            write(out);
-            out.push(b']');
-        };
         match self {
             Value::Null => {}
             Value::Int(x) => {
-                let marker = match ty {
-                    ColumnType::SmallInt => "S",
-                    ColumnType::BigInt => "L",
-                    _ => "I",
-                };
-                marked(marker, &|out| out.extend_from_slice(x.to_string().as_bytes()));
+                out.extend_from_slice(match ty {
+                    ColumnType::SmallInt => b"[S:",
+                    ColumnType::BigInt => b"[L:",
+                    _ => b"[I:",
+                });
+                push_integer(out, *x);
+                out.push(b']');
             }
-            Value::Float(x) if ty == ColumnType::Real => {
-                marked("F", &|out| float::write_f32(out, *x as f32));
+            Value::Float(x) => {
+                out.extend_from_slice(b"[F:");
+                if ty == ColumnType::Real {
+                    float::write_f32(out, *x as f32);
+                } else {
+                    float::write_f64(out, *x);
+                }
+                out.push(b']');
             }
-            Value::Float(x) => marked("F", &|out| float::write_f64(out, *x)),
-            Value::Decimal(x) => marked("F", &|out| out.extend_from_slice(x.to_string().as_bytes())),
-            Value::DateTime(x) if ty == ColumnType::Date => marked("D", &|out| {
-                let start = out.len();
+            Value::Decimal(x) => out.extend_from_slice(format!("[F:{x}]").as_bytes()),
+            Value::DateTime(x) if ty == ColumnType::Date => {
+                out.extend_from_slice(b"[D:");
+                x.write_wire_date(out);
+                out.push(b']');
+            }
+            Value::DateTime(x) => {
+                out.extend_from_slice(b"[DT:");
                 x.write_wire(out);
-                out.truncate(start + "MM/dd/yyyy".len());
-            }),
-            Value::DateTime(x) => marked("DT", &|out| x.write_wire(out)),
-            Value::Offset { local, minutes } => marked("DT", &|out| {
+                out.push(b']');
+            }
+            Value::Offset { local, minutes } => {
+                out.extend_from_slice(b"[DT:");
                 local.write_wire(out);
                 out.push(b' ');
                 write_offset(out, *minutes);
-            }),
-            Value::Time(x) if x % (60 * TICKS_PER_SECOND) == 0 => marked("T", &|out| {
-                let start = out.len();
-                datetime::write_time(out, *x, 0);
-                out.truncate(start + "HH:mm".len());
-            }),
-            Value::Time(x) => marked("DT", &|out| {
-                out.extend_from_slice(b"01/01/1900 ");
+                out.push(b']');
+            }
+            Value::Time(x) if x % (60 * TICKS_PER_SECOND) == 0 => {
+                out.extend_from_slice(b"[T:");
+                datetime::write_minute_of_day(out, *x);
+                out.push(b']');
+            }
+            Value::Time(x) => {
+                out.extend_from_slice(b"[DT:01/01/1900 ");
                 datetime::write_time(out, *x, 7);
-            }),
+                out.push(b']');
+            }
             Value::Text(x) => out.extend_from_slice(x.as_bytes()),
-            Value::Binary(x) => marked("B", &|out| {
-                out.extend_from_slice(STANDARD.encode(x).as_bytes());
-            }),
+            Value::Binary(x) => {
+                out.extend_from_slice(b"[B:");
+                push_base64(out, x);
+                out.push(b']');
+            }
             Value::Guid(x) => out.extend_from_slice(guid_text(*x).as_bytes()),
         }
     }
+}
+
+/// Writes a number in decimal digits, without a detour over a string: most cells are integers.
+fn push_integer(out: &mut Vec<u8>, x: i64) {
+    // The longest is -9223372036854775808.
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = x.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if x < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD
+        .encode_slice(bytes, &mut out[start..])
+        .expect("every three bytes or less have four characters");
+    out.truncate(start + written);
 }
 
 /// Writes an offset from UTC: `+02:00`.
@@ -385,7 +423,10 @@ fn read_unmarked<'a>(text: &'a str, ty: ColumnType) -> Result<Value<'a>, CellErr
             .ok_or_else(range);
     }
     if let Some((precision, scale)) = ty.decimal_shape() {
-        let decimal = Decimal::parse(text).ok_or_else(wrong)?;
+        let Some(decimal) = Decimal::parse(text) else {
+            // More digits than any decimal has, rather than no number.
+            return Err(if float::is_number(text) { range() } else { wrong() });
+        };
         let fitted = decimal.fit(precision, scale).ok_or_else(range)?;
         let fits = match ty {
             ColumnType::Money => i64::try_from(fitted.unscaled).is_ok(),
@@ -401,14 +442,12 @@ fn read_unmarked<'a>(text: &'a str, ty: ColumnType) -> Result<Value<'a>, CellErr
     match ty {
         ColumnType::Float => match float::parse_f64(text) {
             Some(x) => Ok(Value::Float(x)),
-            None if Decimal::parse(text).is_some() || text.parse::<f64>().is_ok_and(f64::is_infinite) => {
-                Err(range())
-            }
+            None if float::is_number(text) => Err(range()),
             None => Err(wrong()),
         },
         ColumnType::Real => match float::parse_f32(text) {
             Some(x) => Ok(Value::Float(f64::from(x))),
-            None if text.parse::<f64>().is_ok() => Err(range()),
+            None if float::is_number(text) => Err(range()),
             None => Err(wrong()),
         },
         ColumnType::Time(digits) => {
@@ -424,6 +463,9 @@ fn read_unmarked<'a>(text: &'a str, ty: ColumnType) -> Result<Value<'a>, CellErr
         ColumnType::DateTimeOffset(digits) => {
             let (local, minutes) = read_offset(text).ok_or_else(wrong)?;
             let local = local.round_to_digits(digits).ok_or_else(range)?;
+            // SQL Server keeps the point in UTC, which must be in the calendar too.
+            let ahead = i64::from(minutes) * 60 * TICKS_PER_SECOND;
+            DateTime::from_ticks(local.ticks() - ahead).ok_or_else(range)?;
             Ok(Value::Offset { local, minutes })
         }
         ColumnType::UniqueIdentifier => read_guid(text).map(Value::Guid).ok_or_else(wrong),
@@ -468,6 +510,9 @@ fn not_a(cell: &str, ty: ColumnType) -> CellError {
     }
 }
 
+/// The largest offset from UTC that SQL Server takes, either way.
+const OFFSET_MINUTES_MAX: i16 = 14 * 60;
+
 fn read_offset(text: &str) -> Option<(DateTime, i16)> {
     let Some(at) = text.rfind([' ', '+', '-']).filter(|at| *at > 10) else {
         return DateTime::parse(text.strip_suffix('Z').unwrap_or(text)).map(|local| (local, 0));
@@ -477,9 +522,10 @@ fn read_offset(text: &str) -> Option<(DateTime, i16)> {
     let Some(sign) = offset.chars().next().filter(|c| matches!(c, '+' | '-')) else {
         return DateTime::parse(text).map(|local| (local, 0));
     };
-    let ticks = datetime::parse_time(&offset[1..])?;
+    // An offset has no seconds.
+    let ticks = datetime::parse_time(offset[1..].get(..5).filter(|hm| hm.len() == offset.len() - 1)?)?;
     let minutes = i16::try_from(ticks / (60 * TICKS_PER_SECOND)).ok()?;
-    if minutes > 840 {
+    if minutes > OFFSET_MINUTES_MAX {
         return None;
     }
     let minutes = if sign == '-' { -minutes } else { minutes };

@@ -6,12 +6,17 @@
 
 use std::borrow::Cow;
 
+use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::names;
 
 /// The deepest nesting that is read. The deepest element of the contract stands at nine.
 pub const DEPTH_MAX: usize = 64;
+/// The most attributes one element may have: looking for a name that stands twice costs their square.
+pub const ATTRIBUTES_MAX: usize = 64;
+/// The most namespace declarations in force at one place: every element looks its prefix up among them.
+pub const DECLARATIONS_MAX: usize = 256;
 
 /// The namespaces that the contract knows; only they count, prefixes do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +86,14 @@ pub enum XmlError {
     /// Elements nested too deeply.
     #[error("elements are nested more than {DEPTH_MAX} deep")]
     TooDeep,
+    /// An element with too many attributes, or too many namespaces in force.
+    #[error(
+        "an element has more than {ATTRIBUTES_MAX} attributes, or more than {DECLARATIONS_MAX} namespaces are in force"
+    )]
+    TooManyAttributes,
+    /// An XML declaration that is not the document's first.
+    #[error("an XML declaration stands at byte {0}, not at the beginning")]
+    MisplacedDeclaration(u64),
     /// A prefix without a declaration.
     #[error("the prefix `{0}` is not declared")]
     UndeclaredPrefix(String),
@@ -117,6 +130,13 @@ impl Tag<'_> {
     pub fn is(&self, ns: Ns, local: &str) -> bool {
         self.ns == ns && self.local() == local
     }
+}
+
+/// The attributes that mean something here.
+#[derive(Default)]
+struct Flags {
+    nil: bool,
+    must_understand: bool,
 }
 
 struct Scope {
@@ -183,6 +203,9 @@ impl<'a> Reader<'a> {
             match self.event()? {
                 Event::Start(start) => return self.open(start),
                 Event::Decl(declaration) => {
+                    if at != 0 {
+                        return Err(XmlError::MisplacedDeclaration(at));
+                    }
                     if let Some(Ok(encoding)) = declaration.encoding() {
                         let known = ["utf-8", "utf-16", "utf-16le", "utf-16be", "us-ascii"];
                         if !known.iter().any(|k| encoding.eq_ignore_ascii_case(k)) {
@@ -223,6 +246,7 @@ impl<'a> Reader<'a> {
     pub fn text(&mut self) -> Result<Cow<'a, str>, XmlError> {
         let mut text = Cow::Borrowed("");
         loop {
+            let at = self.inner.buffer_position();
             match self.event()? {
                 Event::Text(part) => append(&mut text, normalise(part.into_inner())),
                 Event::CData(part) => append(&mut text, normalise(part.into_inner())),
@@ -231,12 +255,11 @@ impl<'a> Reader<'a> {
                     self.close();
                     return Ok(text);
                 }
-                Event::Start(_) => {
-                    return Err(XmlError::UnexpectedElement(self.inner.buffer_position()));
-                }
+                Event::Start(_) => return Err(XmlError::UnexpectedElement(at)),
                 Event::Eof => return Err(XmlError::Truncated),
                 Event::DocType(_) => return Err(XmlError::Dtd),
-                Event::Comment(_) | Event::PI(_) | Event::Decl(_) | Event::Empty(_) => {}
+                Event::Decl(_) => return Err(XmlError::MisplacedDeclaration(at)),
+                Event::Comment(_) | Event::PI(_) | Event::Empty(_) => {}
             }
         }
     }
@@ -294,6 +317,7 @@ impl<'a> Reader<'a> {
             Event::Text(text) => text,
             Event::CData(text) => text,
             Event::DocType(_) => return Err(XmlError::Dtd),
+            Event::Decl(_) => return Err(XmlError::MisplacedDeclaration(at)),
             Event::GeneralRef(_) => return Err(XmlError::UnexpectedText(at)),
             _ => return Ok(()),
         };
@@ -309,11 +333,11 @@ impl<'a> Reader<'a> {
         if self.depth > DEPTH_MAX {
             return Err(XmlError::TooDeep);
         }
-        let (mut nil, mut must_understand) = (false, false);
-        if !start.attributes_raw().is_empty() {
-            self.declare(&start)?;
-            (nil, must_understand) = self.flags(&start)?;
-        }
+        let flags = if start.attributes_raw().is_empty() {
+            Flags::default()
+        } else {
+            self.attributes(&start)?
+        };
         let name = start.name().into_inner();
         let (prefix, local_at) = match name.find(':') {
             Some(colon) => (&name[..colon], colon + 1),
@@ -324,8 +348,8 @@ impl<'a> Reader<'a> {
             start,
             local_at,
             ns,
-            nil,
-            must_understand,
+            nil: flags.nil,
+            must_understand: flags.must_understand,
         })
     }
 
@@ -336,46 +360,65 @@ impl<'a> Reader<'a> {
         self.depth -= 1;
     }
 
-    /// Takes up the namespaces that a tag declares.
-    fn declare(&mut self, start: &BytesStart<'_>) -> Result<(), XmlError> {
-        for attribute in start.attributes() {
+    /// Takes up the namespaces that a tag declares, and reads the two attributes that mean something here. A cell that
+    /// is NULL has one attribute, so that case neither allocates nor looks twice.
+    fn attributes(&mut self, start: &BytesStart<'_>) -> Result<Flags, XmlError> {
+        let mut count = 0;
+        let mut prefixed = None;
+        for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| self.syntax(&error))?;
-            let name = attribute.key.into_inner();
-            let prefix = match name.strip_prefix("xmlns") {
-                Some("") => "",
-                Some(rest) if rest.starts_with(':') => &rest[1..],
-                _ => continue,
-            };
-            let uri = attribute_text(&attribute.value)?;
-            self.scopes.push(Scope {
-                depth: self.depth,
-                prefix: prefix.to_owned(),
-                ns: Ns::of(&uri),
-            });
-        }
-        Ok(())
-    }
-
-    /// `nil` and `mustUnderstand`, the only attributes with a meaning here.
-    fn flags(&self, start: &BytesStart<'_>) -> Result<(bool, bool), XmlError> {
-        let (mut nil, mut must_understand) = (false, false);
-        for attribute in start.attributes() {
-            let attribute = attribute.map_err(|error| self.syntax(&error))?;
-            let Some((prefix, local)) = attribute.key.into_inner().split_once(':') else {
-                continue;
-            };
-            if prefix == "xmlns" || prefix == "xml" {
-                continue;
+            count += 1;
+            if count > ATTRIBUTES_MAX {
+                return Err(XmlError::TooManyAttributes);
             }
-            let ns = self.lookup(prefix)?;
-            let truth = || attribute_text(&attribute.value).map(|v| matches!(v.trim(), "1" | "true"));
-            match (ns, local) {
-                (Ns::Instance, "nil") => nil = truth()?,
-                (Ns::Soap11, "mustUnderstand") => must_understand = truth()?,
+            let name = attribute.key.into_inner();
+            match name.strip_prefix("xmlns") {
+                Some("") => self.declare("", &attribute.value)?,
+                Some(rest) if rest.starts_with(':') => self.declare(&rest[1..], &attribute.value)?,
+                _ if name.contains(':') => prefixed = Some(attribute),
                 _ => {}
             }
         }
-        Ok((nil, must_understand))
+        let mut flags = Flags::default();
+        if count > 1 {
+            // A prefix may be declared behind its use, and a name may stand twice.
+            for attribute in start.attributes() {
+                let attribute = attribute.map_err(|error| self.syntax(&error))?;
+                self.flag(&attribute, &mut flags)?;
+            }
+        } else if let Some(attribute) = prefixed {
+            self.flag(&attribute, &mut flags)?;
+        }
+        Ok(flags)
+    }
+
+    fn declare(&mut self, prefix: &str, uri: &str) -> Result<(), XmlError> {
+        if self.scopes.len() == DECLARATIONS_MAX {
+            return Err(XmlError::TooManyAttributes);
+        }
+        self.scopes.push(Scope {
+            depth: self.depth,
+            prefix: prefix.to_owned(),
+            ns: Ns::of(&attribute_text(uri)?),
+        });
+        Ok(())
+    }
+
+    fn flag(&self, attribute: &Attribute<'_>, flags: &mut Flags) -> Result<(), XmlError> {
+        let Some((prefix, local)) = attribute.key.into_inner().split_once(':') else {
+            return Ok(());
+        };
+        if prefix == "xmlns" || prefix == "xml" {
+            return Ok(());
+        }
+        let ns = self.lookup(prefix)?;
+        let truth = || attribute_text(&attribute.value).map(|v| matches!(v.trim(), "1" | "true"));
+        match (ns, local) {
+            (Ns::Instance, "nil") => flags.nil = truth()?,
+            (Ns::Soap11, "mustUnderstand") => flags.must_understand = truth()?,
+            _ => {}
+        }
+        Ok(())
     }
 
     fn lookup(&self, prefix: &str) -> Result<Ns, XmlError> {
@@ -451,35 +494,50 @@ fn resolve(reference: &str) -> Result<char, XmlError> {
         .ok_or_else(|| XmlError::BadReference(crate::excerpt(reference)))
 }
 
+/// Which bytes may begin something that is written as a reference.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        special[control] = control != b'\t' as usize && control != b'\n' as usize;
+        control += 1;
+    }
+    special[b'<' as usize] = true;
+    special[b'>' as usize] = true;
+    special[b'&' as usize] = true;
+    special[0xef] = true;
+    special
+};
+
 /// Writes text as .NET does: the three markup characters and CR as references, control characters, U+FFFE and U+FFFF
 /// too, although XML 1.0 forbids them; LF and TAB raw (.NET).
 pub fn escape(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let mut written = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        let (reference, length): (Cow<'_, [u8]>, usize) = match bytes[at] {
-            b'<' => (b"&lt;".into(), 1),
-            b'>' => (b"&gt;".into(), 1),
-            b'&' => (b"&amp;".into(), 1),
-            b'\t' | b'\n' => {
-                at += 1;
-                continue;
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|b| SPECIAL[usize::from(*b)]) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let length = match rest {
+            [b'<', ..] => put(out, b"&lt;", 1),
+            [b'>', ..] => put(out, b"&gt;", 1),
+            [b'&', ..] => put(out, b"&amp;", 1),
+            [0xef, 0xbf, 0xbe, ..] => put(out, b"&#xFFFE;", 3),
+            [0xef, 0xbf, 0xbf, ..] => put(out, b"&#xFFFF;", 3),
+            [control @ 0..0x20, ..] => {
+                out.extend_from_slice(if *control < 0x10 { b"&#x" } else { b"&#x1" });
+                out.extend_from_slice(&[b"0123456789ABCDEF"[usize::from(control & 0xf)], b';']);
+                1
             }
-            control @ 0..0x20 => (format!("&#x{control:X};").into_bytes().into(), 1),
-            0xef if bytes[at..].starts_with(&[0xef, 0xbf, 0xbe]) => (b"&#xFFFE;".into(), 3),
-            0xef if bytes[at..].starts_with(&[0xef, 0xbf, 0xbf]) => (b"&#xFFFF;".into(), 3),
-            _ => {
-                at += 1;
-                continue;
-            }
+            // The beginning of another character of the same block.
+            _ => put(out, &rest[..1], 1),
         };
-        out.extend_from_slice(&bytes[written..at]);
-        out.extend_from_slice(&reference);
-        at += length;
-        written = at;
+        rest = &rest[length..];
     }
-    out.extend_from_slice(&bytes[written..]);
+    out.extend_from_slice(rest);
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8], length: usize) -> usize {
+    out.extend_from_slice(bytes);
+    length
 }
 
 #[cfg(test)]
@@ -562,6 +620,10 @@ mod tests {
             "<a/>x",
             "<a/><b/>",
             "<?xml version='1.0' encoding='iso-8859-1'?><a/>",
+            "<a><?xml version='1.0'?></a>",
+            "<?xml version='1.0'?><?xml version='1.0'?><a/>",
+            "<a b='1' b='2'/>",
+            "<a>& b</a>",
         ]
         .into_iter()
         .map(|document| text_of(document).unwrap_err().to_string())
@@ -569,6 +631,8 @@ mod tests {
         let mut reader = Reader::new(&deep);
         reader.root().unwrap();
         said.push(reader.skip().unwrap_err().to_string());
+        let attributes: String = (0..65).map(|n| format!(" a{n}=''")).collect();
+        said.push(text_of(&format!("<a{attributes}/>")).unwrap_err().to_string());
         insta::assert_snapshot!(said.join("\n"));
     }
 
@@ -589,6 +653,18 @@ mod tests {
         assert_eq!(decode(b"\xef\xbb\xbf<a/>").unwrap(), "<a/>");
         assert!(decode(b"<a>\xff</a>").is_err());
         assert!(decode(b"<\0a\0>").is_err(), "half a unit");
+    }
+
+    #[test]
+    fn namespaces_in_force_are_limited() {
+        let mut document = String::new();
+        for level in 0..5 {
+            let declared: String = (0..60).map(|n| format!(" xmlns:p{level}x{n}='u'")).collect();
+            document.push_str(&format!("<a{declared}>"));
+        }
+        let mut reader = Reader::new(&document);
+        reader.root().unwrap();
+        assert_eq!(reader.skip(), Err(XmlError::TooManyAttributes));
     }
 
     proptest! {

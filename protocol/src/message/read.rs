@@ -1,4 +1,5 @@
-//! Reading messages: members in any order, unknown ones skipped, as long as nothing is lost by it.
+//! Reading messages: members in any order, unknown ones skipped, as long as nothing is lost by it. A member that the
+//! contract knows, in a namespace that is not its own, would be lost: it is an error.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -7,7 +8,7 @@ use super::{
     AuthenticateDetail, ColumnInfo, ReplicationSummary, Request, Response, ResponseDetail, RowDataBatch,
     RowOperation, Rows, TableLsn, TableSchemaInfo,
 };
-use crate::names::{MESSAGES, Operation};
+use crate::names::{ARRAYS, MESSAGES, Operation};
 use crate::soap::{self, Fault, SoapError};
 use crate::xml::{Ns, Reader, Tag};
 
@@ -35,26 +36,26 @@ pub fn read_request<'a>(reader: &mut Reader<'a>) -> Result<Request<'a>, SoapErro
     let mut table = None;
     while let Some(member) = reader.child()? {
         if member.ns != Ns::Messages {
-            reader.skip()?;
+            unknown(reader, &member, &REQUEST_MEMBERS)?;
             continue;
         }
         match (operation, member.local()) {
             (_, "ClientState") => client_state = string(reader, &member)?,
             (Operation::TableSchema, "Tables") => {
-                list(reader, "TableSchemaInfo", |r, tag| {
-                    tables.push(table_info(r, tag)?);
+                list(reader, "TableSchemaInfo", |r| {
+                    tables.push(table_info(r)?);
                     Ok(())
                 })?;
             }
             (Operation::RowData, "DataBatches") => {
-                list(reader, "RowDataBatch", |r, _| {
+                list(reader, "RowDataBatch", |r| {
                     batches.push(batch(r)?);
                     Ok(())
                 })?;
             }
             (Operation::Wipe, "TableName") => table = string(reader, &member)?,
             (Operation::ReplicationCompleted, "ChangedTables") => {
-                list(reader, "ReplicationSummary", |r, _| {
+                list(reader, "ReplicationSummary", |r| {
                     changed.push(summary(r)?);
                     Ok(())
                 })?;
@@ -95,14 +96,14 @@ pub fn read_response(text: &str, operation: Operation) -> Result<Result<Response
     };
     while let Some(member) = reader.child()? {
         if member.ns != Ns::Messages {
-            reader.skip()?;
+            unknown(&mut reader, &member, &RESPONSE_MEMBERS)?;
             continue;
         }
         match (member.local(), &mut response.detail) {
             ("IsSuccessful", _) => response.successful = boolean(&mut reader, "IsSuccessful")?,
             ("ErrorMessage", _) => response.error = owned(&mut reader, &member)?,
             ("MirrorLSN", ResponseDetail::TableSchema(lsns)) => {
-                list(&mut reader, "TableLSN", |r, _| {
+                list(&mut reader, "TableLSN", |r| {
                     lsns.push(table_lsn(r)?);
                     Ok(())
                 })?;
@@ -149,17 +150,49 @@ fn close_envelope(reader: &mut Reader<'_>) -> Result<(), SoapError> {
 
 fn list<'a>(
     reader: &mut Reader<'a>,
-    item: &str,
-    mut read: impl FnMut(&mut Reader<'a>, &Tag<'a>) -> Result<(), SoapError>,
+    item: &'static str,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<(), SoapError>,
 ) -> Result<(), SoapError> {
     while let Some(tag) = reader.child()? {
         if tag.is(Ns::Structures, item) {
-            read(reader, &tag)?;
+            read(reader)?;
         } else {
-            reader.skip()?;
+            unknown(reader, &tag, &[item])?;
         }
     }
     Ok(())
+}
+
+/// The members of the requests; each has its own name in all of them.
+const REQUEST_MEMBERS: [&str; 5] = [
+    "ClientState",
+    "Tables",
+    "DataBatches",
+    "TableName",
+    "ChangedTables",
+];
+/// The members of the responses.
+const RESPONSE_MEMBERS: [&str; 8] = [
+    "IsSuccessful",
+    "ErrorMessage",
+    "MirrorLSN",
+    "SignedApplicationToken",
+    "SupportedInterfaces",
+    "SuperOfficeMirroringBuild",
+    "ClientState",
+    "AdditionalInformationJson",
+];
+
+/// Skips an element that the contract does not have here. One that bears the name of a `known` one stands in a wrong
+/// namespace: skipping it would lose what it carries, and nobody would notice.
+fn unknown(reader: &mut Reader<'_>, tag: &Tag<'_>, known: &[&str]) -> Result<(), SoapError> {
+    if known.contains(&tag.local()) {
+        return Err(SoapError::Form(format!(
+            "`{}` stands in a namespace that is not its own",
+            tag.local()
+        )));
+    }
+    Ok(reader.skip()?)
 }
 
 fn string<'a>(reader: &mut Reader<'a>, tag: &Tag<'_>) -> Result<Option<Cow<'a, str>>, SoapError> {
@@ -193,18 +226,18 @@ fn boolean(reader: &mut Reader<'_>, member: &str) -> Result<bool, SoapError> {
     }
 }
 
-fn table_info<'a>(reader: &mut Reader<'a>, _tag: &Tag<'_>) -> Result<TableSchemaInfo<'a>, SoapError> {
+fn table_info<'a>(reader: &mut Reader<'a>) -> Result<TableSchemaInfo<'a>, SoapError> {
     let mut table = TableSchemaInfo::default();
     while let Some(member) = reader.child()? {
         match (member.ns, member.local()) {
             (Ns::Structures, "Columns") => {
-                list(reader, "ColumnInfo", |r, _| {
+                list(reader, "ColumnInfo", |r| {
                     table.columns.push(column_info(r)?);
                     Ok(())
                 })?;
             }
             (Ns::Structures, "TableName") => table.name = string(reader, &member)?,
-            _ => reader.skip()?,
+            _ => unknown(reader, &member, &["Columns", "TableName"])?,
         }
     }
     Ok(table)
@@ -218,7 +251,7 @@ fn column_info<'a>(reader: &mut Reader<'a>) -> Result<ColumnInfo<'a>, SoapError>
             (Ns::Structures, "IsNullable") => column.nullable = Some(boolean(reader, "IsNullable")?),
             (Ns::Structures, "Name") => column.name = string(reader, &member)?,
             (Ns::Structures, "Type") => column.ty = string(reader, &member)?,
-            _ => reader.skip()?,
+            _ => unknown(reader, &member, &["DefaultValue", "IsNullable", "Name", "Type"])?,
         }
     }
     Ok(column)
@@ -228,10 +261,13 @@ fn batch<'a>(reader: &mut Reader<'a>) -> Result<RowDataBatch<'a>, SoapError> {
     let mut batch = RowDataBatch::default();
     while let Some(member) = reader.child()? {
         match (member.ns, member.local()) {
-            (Ns::Structures, "Data") => list(reader, "RowData", |r, _| row(r, &mut batch.rows))?,
+            (Ns::Structures, "Data") => list(reader, "RowData", |r| row(r, &mut batch.rows))?,
             (Ns::Structures, "LSN") => batch.lsn = Some(number(reader, "LSN")?),
-            (Ns::Structures, "TableInfo") => batch.table = Some(table_info(reader, &member)?),
-            _ => reader.skip()?,
+            (Ns::Structures, "TableInfo") => {
+                let info = table_info(reader)?;
+                batch.table = (!member.nil).then_some(info);
+            }
+            _ => unknown(reader, &member, &["Data", "LSN", "TableInfo"])?,
         }
     }
     Ok(batch)
@@ -243,15 +279,18 @@ fn row<'a>(reader: &mut Reader<'a>, rows: &mut Rows<'a>) -> Result<(), SoapError
         match (member.ns, member.local()) {
             (Ns::Structures, "ColumnValues") => {
                 while let Some(cell) = reader.child()? {
-                    if cell.is(Ns::Arrays, "string") {
-                        rows.push_cell(string(reader, &cell)?);
-                    } else {
-                        reader.skip()?;
+                    // A cell's place says its column: whatever else stands here would move the others.
+                    if !cell.is(Ns::Arrays, "string") {
+                        return Err(SoapError::Form(format!(
+                            "`{}` stands among a row's cells; expected `string` of namespace {ARRAYS}",
+                            crate::excerpt(cell.local())
+                        )));
                     }
+                    rows.push_cell(string(reader, &cell)?);
                 }
             }
             (Ns::Structures, "Operation") => operation = RowOperation::read(&reader.text()?),
-            _ => reader.skip()?,
+            _ => unknown(reader, &member, &["ColumnValues", "Operation"])?,
         }
     }
     rows.end_row(operation);
@@ -266,7 +305,7 @@ fn summary<'a>(reader: &mut Reader<'a>) -> Result<ReplicationSummary<'a>, SoapEr
             (Ns::Structures, "Inserts") => summary.inserts = number(reader, "Inserts")?,
             (Ns::Structures, "TableName") => summary.table = string(reader, &member)?,
             (Ns::Structures, "Updates") => summary.updates = number(reader, "Updates")?,
-            _ => reader.skip()?,
+            _ => unknown(reader, &member, &["Deletes", "Inserts", "TableName", "Updates"])?,
         }
     }
     Ok(summary)
@@ -283,7 +322,7 @@ fn table_lsn(reader: &mut Reader<'_>) -> Result<TableLsn, SoapError> {
             (Ns::Structures, "TableName") => {
                 lsn.table = owned(reader, &member)?.unwrap_or_default();
             }
-            _ => reader.skip()?,
+            _ => unknown(reader, &member, &["LSN", "TableName"])?,
         }
     }
     Ok(lsn)

@@ -104,7 +104,6 @@ impl<'a> Rows<'a> {
 /// Writes the message of a RowData call row by row, so that a sender can stop at its size limit.
 pub struct RowDataBody {
     out: Vec<u8>,
-    cell: Vec<u8>,
     rows_in_batch: usize,
     in_batch: bool,
 }
@@ -114,13 +113,12 @@ impl RowDataBody {
     pub fn new(client_state: Option<&str>) -> RowDataBody {
         let mut out = Vec::new();
         super::write::begin(&mut out, "RowDataRequest");
-        super::write::member(&mut out, "", "ClientState", client_state);
+        super::write::member(&mut out, "ClientState", client_state);
         out.extend_from_slice(
             format!("<DataBatches xmlns:a=\"{STRUCTURES}\" xmlns:i=\"{INSTANCE}\">").as_bytes(),
         );
         RowDataBody {
             out,
-            cell: Vec::new(),
             rows_in_batch: 0,
             in_batch: false,
         }
@@ -171,7 +169,7 @@ impl RowDataBody {
     ) {
         self.begin_row();
         for cell in cells {
-            super::write::string_in(&mut self.out, "b:", "string", cell);
+            super::write::string_in(&mut self.out, "b:string", cell);
         }
         self.end_row(operation);
     }
@@ -190,9 +188,7 @@ impl RowDataBody {
 
     fn end_row(&mut self, operation: &RowOperation) {
         self.out.extend_from_slice(b"</a:ColumnValues><a:Operation>");
-        self.cell.clear();
-        xml::escape(&mut self.cell, operation.letter());
-        self.out.extend_from_slice(&self.cell);
+        xml::escape(&mut self.out, operation.letter());
         self.out.extend_from_slice(b"</a:Operation></a:RowData>");
         self.rows_in_batch += 1;
     }

@@ -9,14 +9,14 @@ pub fn write_request(request: &Request<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     let name = request.operation().request_element();
     begin(&mut out, name);
-    member(&mut out, "", "ClientState", request.client_state());
+    member(&mut out, "ClientState", request.client_state());
     match request {
         Request::Authenticate { .. } => {}
         Request::TableSchema { tables, .. } => list(&mut out, "Tables", tables, |out, table| {
             table_info(out, "a:TableSchemaInfo", table);
         }),
         Request::RowData { batches, .. } => list(&mut out, "DataBatches", batches, batch),
-        Request::Wipe { table, .. } => member(&mut out, "", "TableName", table.as_deref()),
+        Request::Wipe { table, .. } => member(&mut out, "TableName", table.as_deref()),
         Request::ReplicationCompleted { changed, .. } => {
             list(&mut out, "ChangedTables", changed, summary);
         }
@@ -35,7 +35,7 @@ pub fn write_response(response: &Response) -> Vec<u8> {
         "IsSuccessful",
         if response.successful { "true" } else { "false" },
     );
-    member(&mut out, "", "ErrorMessage", response.error.as_deref());
+    member(&mut out, "ErrorMessage", response.error.as_deref());
     match &response.detail {
         ResponseDetail::Authenticate(detail) => {
             for (name, value) in [
@@ -45,13 +45,13 @@ pub fn write_response(response: &Response) -> Vec<u8> {
                 ("ClientState", &detail.client_state),
                 ("AdditionalInformationJson", &detail.additional_information_json),
             ] {
-                member(&mut out, "", name, value.as_deref());
+                member(&mut out, name, value.as_deref());
             }
         }
         ResponseDetail::TableSchema(lsns) => list(&mut out, "MirrorLSN", lsns, |out, lsn| {
             out.extend_from_slice(b"<a:TableLSN>");
             element(out, "a:LSN", &lsn.lsn.to_string());
-            member(out, "a:", "TableName", Some(&lsn.table));
+            member(out, "a:TableName", Some(&lsn.table));
             out.extend_from_slice(b"</a:TableLSN>");
         }),
         ResponseDetail::RowData | ResponseDetail::Wipe | ResponseDetail::ReplicationCompleted => {}
@@ -65,30 +65,37 @@ pub(super) fn begin(out: &mut Vec<u8>, name: &str) {
 }
 
 fn end(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(format!("</{name}>").as_bytes());
+    open(out, "/", name);
+    out.push(b'>');
 }
 
 fn element(out: &mut Vec<u8>, name: &str, text: &str) {
-    out.extend_from_slice(format!("<{name}>").as_bytes());
+    open(out, name, ">");
     xml::escape(out, text);
     end(out, name);
 }
 
+/// `<name` and what closes the tag.
+fn open(out: &mut Vec<u8>, name: &str, close: &str) {
+    out.push(b'<');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(close.as_bytes());
+}
+
 /// A nillable string. Null and empty are different values, and look different (.NET).
-pub(super) fn member(out: &mut Vec<u8>, prefix: &str, name: &str, text: Option<&str>) {
+pub(super) fn member(out: &mut Vec<u8>, name: &str, text: Option<&str>) {
     match text {
-        None => out
-            .extend_from_slice(format!("<{prefix}{name} i:nil=\"true\" xmlns:i=\"{INSTANCE}\"/>").as_bytes()),
-        some => string_in(out, prefix, name, some),
+        None => open(out, name, &format!(" i:nil=\"true\" xmlns:i=\"{INSTANCE}\"/>")),
+        some => string_in(out, name, some),
     }
 }
 
 /// A nillable string where the prefix `i` is already declared.
-pub(super) fn string_in(out: &mut Vec<u8>, prefix: &str, name: &str, text: Option<&str>) {
+pub(super) fn string_in(out: &mut Vec<u8>, name: &str, text: Option<&str>) {
     match text {
-        None => out.extend_from_slice(format!("<{prefix}{name} i:nil=\"true\"/>").as_bytes()),
-        Some("") => out.extend_from_slice(format!("<{prefix}{name}/>").as_bytes()),
-        Some(text) => element(out, &format!("{prefix}{name}"), text),
+        None => open(out, name, " i:nil=\"true\"/>"),
+        Some("") => open(out, name, "/>"),
+        Some(text) => element(out, name, text),
     }
 }
 
@@ -110,31 +117,37 @@ pub(super) fn table_info(out: &mut Vec<u8>, name: &str, table: &TableSchemaInfo<
     out.extend_from_slice(format!("<{name}><a:Columns>").as_bytes());
     for column in &table.columns {
         out.extend_from_slice(b"<a:ColumnInfo>");
-        string_in(out, "a:", "DefaultValue", column.default.as_deref());
+        string_in(out, "a:DefaultValue", column.default.as_deref());
         if let Some(nullable) = column.nullable {
             element(out, "a:IsNullable", if nullable { "true" } else { "false" });
         }
-        string_in(out, "a:", "Name", column.name.as_deref());
-        string_in(out, "a:", "Type", column.ty.as_deref());
+        string_in(out, "a:Name", column.name.as_deref());
+        string_in(out, "a:Type", column.ty.as_deref());
         out.extend_from_slice(b"</a:ColumnInfo>");
     }
     out.extend_from_slice(b"</a:Columns>");
-    string_in(out, "a:", "TableName", table.name.as_deref());
+    string_in(out, "a:TableName", table.name.as_deref());
     end(out, name);
 }
 
 fn batch(out: &mut Vec<u8>, batch: &RowDataBatch<'_>) {
-    out.extend_from_slice(b"<a:RowDataBatch><a:Data>");
+    if batch.rows.is_empty() {
+        out.extend_from_slice(b"<a:RowDataBatch><a:Data/>");
+    } else {
+        out.extend_from_slice(b"<a:RowDataBatch><a:Data>");
+    }
     for row in batch.rows.iter() {
         out.extend_from_slice(format!("<a:RowData><a:ColumnValues xmlns:b=\"{ARRAYS}\">").as_bytes());
         for cell in row.cells {
-            string_in(out, "b:", "string", cell.as_deref());
+            string_in(out, "b:string", cell.as_deref());
         }
         out.extend_from_slice(b"</a:ColumnValues>");
         element(out, "a:Operation", row.operation.letter());
         out.extend_from_slice(b"</a:RowData>");
     }
-    out.extend_from_slice(b"</a:Data>");
+    if !batch.rows.is_empty() {
+        out.extend_from_slice(b"</a:Data>");
+    }
     if let Some(lsn) = batch.lsn {
         element(out, "a:LSN", &lsn.to_string());
     }
@@ -148,7 +161,7 @@ fn summary(out: &mut Vec<u8>, summary: &ReplicationSummary<'_>) {
     out.extend_from_slice(b"<a:ReplicationSummary>");
     element(out, "a:Deletes", &summary.deletes.to_string());
     element(out, "a:Inserts", &summary.inserts.to_string());
-    string_in(out, "a:", "TableName", summary.table.as_deref());
+    string_in(out, "a:TableName", summary.table.as_deref());
     element(out, "a:Updates", &summary.updates.to_string());
     out.extend_from_slice(b"</a:ReplicationSummary>");
 }
