@@ -14,5 +14,7 @@ pub mod ddl;
 pub mod open;
 
 pub use cell::{Bound, ReadError, read};
-pub use ddl::{add_column, create_table, declared, describe, names, quote, rebuild, table_exists, undeclared};
+pub use ddl::{
+    add_column, create_table, declared, describe, names, quote, rebuild, table_exists, undeclared,
+};
 pub use open::{Durability, OpenError, explain, open};

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use mirrorlab_protocol::names::{Operation, same_name};
 
-use crate::compare::{Kind, Report};
+use crate::compare::{Finding, Kind, Report, TableReport};
 use crate::scenario::expect::{
-    CallCounts, CompareExpect, EventKind, Keys, LogSide, MirrorExpect, Outcome, RunDueExpect, Side, TableCounts,
-    TableDifference, Wiped,
+    CallCounts, CompareExpect, EventKind, Keys, LogSide, MirrorExpect, Outcome, RunDueExpect, Side,
+    TableCounts, TableDifference, Wiped,
 };
 use crate::scenario::place::At;
 
@@ -108,15 +108,31 @@ pub fn cycle(expect: &MirrorExpect, result: &CycleResult) -> Vec<Mismatch> {
         got.sort_unstable_by_key(|name| name.to_lowercase());
         let same = wanted.len() == got.len() && wanted.iter().zip(&got).all(|(a, b)| same_name(a, b));
         if !same {
-            found.add("cycle-wiped", wiped.at, format!("wiped: {}", listed(&wanted)), format!("wiped: {}", listed(&got)));
+            found.add(
+                "cycle-wiped",
+                wiped.at,
+                format!("wiped: {}", listed(&wanted)),
+                format!("wiped: {}", listed(&got)),
+            );
         }
     }
     found.counts(&expect.tables, &result.sent);
     if let Some(quiet) = &expect.quiet {
         let was = result.sent.is_empty() && result.wiped.is_empty();
         if was != quiet.value {
-            let word = |quiet: bool| if quiet { "a quiet cycle" } else { "a cycle with rows or wipes" };
-            let received = format!("{}: wiped {}, sent {}", word(was), listed(&result.wiped), rows(&result.sent));
+            let word = |quiet: bool| {
+                if quiet {
+                    "a quiet cycle"
+                } else {
+                    "a cycle with rows or wipes"
+                }
+            };
+            let received = format!(
+                "{}: wiped {}, sent {}",
+                word(was),
+                listed(&result.wiped),
+                rows(&result.sent)
+            );
             found.add("cycle-quiet", quiet.at, word(quiet.value), received);
         }
     }
@@ -125,7 +141,12 @@ pub fn cycle(expect: &MirrorExpect, result: &CycleResult) -> Vec<Mismatch> {
         Some(CallCounts::InAll(count)) => {
             let calls: u64 = result.calls.values().sum();
             if !count.holds(calls) {
-                found.add("cycle-calls", count.at, format!("{} calls", count.value), format!("{calls} calls"));
+                found.add(
+                    "cycle-calls",
+                    count.at,
+                    format!("{} calls", count.value),
+                    format!("{calls} calls"),
+                );
             }
         }
         Some(CallCounts::Each(each)) => {
@@ -144,17 +165,34 @@ pub fn cycle(expect: &MirrorExpect, result: &CycleResult) -> Vec<Mismatch> {
     }
     for event in &expect.events {
         let holds = |(log, kind, text): &&(LogSide, EventKind, String)| {
-            *log == event.log && *kind == event.kind && event.text.as_ref().is_none_or(|pattern| pattern.matches(text))
+            *log == event.log
+                && *kind == event.kind
+                && event.text.as_ref().is_none_or(|pattern| pattern.matches(text))
         };
-        if result.events.iter().find(holds).is_none() {
-            let text = event.text.as_ref().map(|t| format!(" with `{t}`")).unwrap_or_default();
-            let seen: Vec<String> =
-                result.events.iter().map(|(log, kind, text)| format!("{} {}: {text}", log_name(*log), kind_name(*kind))).collect();
+        if !result.events.iter().any(|e| holds(&e)) {
+            let text = event
+                .text
+                .as_ref()
+                .map(|t| format!(" with `{t}`"))
+                .unwrap_or_default();
+            let seen: Vec<String> = result
+                .events
+                .iter()
+                .map(|(log, kind, text)| format!("{} {}: {text}", log_name(*log), kind_name(*kind)))
+                .collect();
             found.add(
                 "event-missing",
                 event.at,
-                format!("an event of the {}: {}{text}", log_name(event.log), kind_name(event.kind)),
-                if seen.is_empty() { "no event".into() } else { seen.join("; ") },
+                format!(
+                    "an event of the {}: {}{text}",
+                    log_name(event.log),
+                    kind_name(event.kind)
+                ),
+                if seen.is_empty() {
+                    "no event".into()
+                } else {
+                    seen.join("; ")
+                },
             );
         }
     }
@@ -170,7 +208,12 @@ pub fn run_due(expect: &RunDueExpect, cycles: &[CycleResult], starts: &[u16]) ->
     if let Some(count) = &expect.cycles
         && !count.holds(cycles.len() as u64)
     {
-        found.add("due-cycles", count.at, format!("{} cycles", count.value), format!("{} cycles", cycles.len()));
+        found.add(
+            "due-cycles",
+            count.at,
+            format!("{} cycles", count.value),
+            format!("{} cycles", cycles.len()),
+        );
     }
     if let Some(pause) = &expect.none_between {
         let inside = |minute: u16| {
@@ -194,7 +237,12 @@ pub fn run_due(expect: &RunDueExpect, cycles: &[CycleResult], starts: &[u16]) ->
         let got = starts.first().copied();
         if got != Some(first.value) {
             let received = got.map_or("no cycle".into(), |m| format!("at {}", clock(m)));
-            found.add("due-first", first.at, format!("the first cycle at {}", clock(first.value)), received);
+            found.add(
+                "due-first",
+                first.at,
+                format!("the first cycle at {}", clock(first.value)),
+                received,
+            );
         }
     }
     let mut sum: BTreeMap<String, Sent> = BTreeMap::new();
@@ -212,20 +260,23 @@ pub fn run_due(expect: &RunDueExpect, cycles: &[CycleResult], starts: &[u16]) ->
 pub fn comparison(expect: Option<&CompareExpect>, at: At, report: &Report) -> Vec<Mismatch> {
     let mut found = Mismatches::default();
     for table in &report.tables {
-        let wanted = expect.and_then(|e| e.table(&table.table));
-        match wanted {
-            None if table.differences() == 0 => {}
+        match expect.and_then(|e| e.table(&table.name)) {
+            None if table.findings_count() == 0 => {}
             None => found.add(
                 "mirror-differs",
                 expect.map_or(at, |e| e.at),
-                format!("table {} is equal in source and mirror", table.table),
-                format!("{} differences:\n{}", table.differences(), first_lines(report, &table.table)),
+                format!("table {} is equal in source and mirror", table.name),
+                format!(
+                    "{} differences:\n{}",
+                    table.findings_count(),
+                    first_lines(report, &table.name)
+                ),
             ),
-            Some(wanted) => found.difference(wanted, report),
+            Some(wanted) => found.difference(wanted, report, table),
         }
     }
     for wanted in expect.iter().flat_map(|e| &e.tables) {
-        if !report.tables.iter().any(|t| same_name(&t.table, &wanted.table)) {
+        if !report.tables.iter().any(|t| same_name(&t.name, &wanted.table)) {
             found.add(
                 "compare-table",
                 wanted.table.at,
@@ -242,7 +293,12 @@ struct Mismatches(Vec<Mismatch>);
 
 impl Mismatches {
     fn add(&mut self, check: &'static str, at: At, expected: impl Into<String>, received: impl Into<String>) {
-        self.0.push(Mismatch { check, at, expected: expected.into(), received: received.into() });
+        self.0.push(Mismatch {
+            check,
+            at,
+            expected: expected.into(),
+            received: received.into(),
+        });
     }
 
     fn outcome(&mut self, at: At, expected: Outcome, result: &CycleResult) -> bool {
@@ -264,36 +320,48 @@ impl Mismatches {
         let Some(first) = expected.first() else {
             return;
         };
-        let show = |s: &Sent| format!("{} inserts, {} updates, {} deletes", s.inserts, s.updates, s.deletes);
+        let show = |s: &Sent| {
+            format!(
+                "{} inserts, {} updates, {} deletes",
+                s.inserts, s.updates, s.deletes
+            )
+        };
         for wanted in expected {
-            let want = Sent { inserts: wanted.inserts, updates: wanted.updates, deletes: wanted.deletes };
+            let want = Sent {
+                inserts: wanted.inserts,
+                updates: wanted.updates,
+                deletes: wanted.deletes,
+            };
             let got = sent
                 .iter()
                 .find(|(table, _)| same_name(table, &wanted.table))
                 .map_or(Sent::default(), |(_, sent)| *sent);
             if got != want {
                 let name = &wanted.table;
-                self.add("cycle-rows", name.at, format!("{name}: {}", show(&want)), format!("{name}: {}", show(&got)));
+                self.add(
+                    "cycle-rows",
+                    name.at,
+                    format!("{name}: {}", show(&want)),
+                    format!("{name}: {}", show(&got)),
+                );
             }
         }
         for (table, got) in sent {
             if !expected.iter().any(|wanted| same_name(&wanted.table, table)) {
-                self.add("cycle-rows", first.table.at, format!("{table}: no rows"), format!("{table}: {}", show(got)));
+                self.add(
+                    "cycle-rows",
+                    first.table.at,
+                    format!("{table}: no rows"),
+                    format!("{table}: {}", show(got)),
+                );
             }
         }
     }
 
-    fn difference(&mut self, wanted: &TableDifference, report: &Report) {
+    fn difference(&mut self, wanted: &TableDifference, report: &Report, table: &TableReport) {
         let name = &wanted.table;
-        let keys = |kinds: &[Kind]| -> Vec<String> {
-            report
-                .findings_of(name)
-                .filter(|f| kinds.contains(&f.kind))
-                .map(|f| f.key.clone().or_else(|| f.column.clone()).unwrap_or_default())
-                .collect()
-        };
-        let table_only = |kind: Kind| report.count_of(name, kind) > 0;
-        let only_in = match (table_only(Kind::TableMissing), table_only(Kind::TableExtra)) {
+        let has = |kind: Kind| table.findings.contains_key(&kind);
+        let only_in = match (has(Kind::TableMissing), has(Kind::TableExtra)) {
             (true, _) => Some(Side::Source),
             (_, true) => Some(Side::Mirror),
             _ => None,
@@ -313,22 +381,22 @@ impl Mismatches {
             return;
         }
         for (what, expected, kinds) in [
-            ("columns that differ", &wanted.columns, Kind::COLUMNS),
-            ("rows only in the source", &wanted.missing, &[Kind::RowMissing][..]),
+            ("columns that differ", &wanted.columns, COLUMN_KINDS),
+            (
+                "rows only in the source",
+                &wanted.missing,
+                &[Kind::RowMissing][..],
+            ),
             ("rows only in the mirror", &wanted.extra, &[Kind::RowExtra][..]),
-            ("rows that differ", &wanted.different, Kind::ROWS_DIFFER),
+            ("rows that differ", &wanted.different, CELL_KINDS),
         ] {
-            let count: u64 = report.rows_of(name, kinds);
-            let got = keys(kinds);
+            let got = subjects(report, &table.name, kinds);
             let holds = match expected {
-                None => count == 0,
-                Some(Keys::Count(wanted)) => wanted.holds(count),
+                None => got.is_empty(),
+                Some(Keys::Count(wanted)) => wanted.holds(got.len() as u64),
                 Some(Keys::These(these)) => {
                     let mut these = these.clone();
-                    let mut got = got.clone();
                     these.sort();
-                    got.sort();
-                    got.dedup();
                     these == got
                 }
             };
@@ -338,14 +406,72 @@ impl Mismatches {
                     Some(Keys::Count(wanted)) => format!("{name}: {wanted} {what}"),
                     Some(Keys::These(these)) => format!("{name}: {what}: {}", listed(these)),
                 };
-                self.add("compare-difference", name.at, expected, format!("{count}: {}", listed(&got)));
+                self.add(
+                    "compare-difference",
+                    name.at,
+                    expected,
+                    format!("{}: {}", got.len(), listed(&got)),
+                );
+            }
+        }
+        // What no expectation can speak of must not hide behind one.
+        for (kind, count) in &table.findings {
+            if !COLUMN_KINDS.contains(kind) && !CELL_KINDS.contains(kind) && !SPOKEN_OF.contains(kind) {
+                self.add(
+                    "compare-difference",
+                    name.at,
+                    format!("{name}: no {kind}"),
+                    format!("{count}"),
+                );
             }
         }
     }
 }
 
+const COLUMN_KINDS: &[Kind] = &[
+    Kind::ColumnMissing,
+    Kind::ColumnExtra,
+    Kind::ColumnType,
+    Kind::ColumnNull,
+    Kind::ColumnDefault,
+];
+const CELL_KINDS: &[Kind] = &[Kind::Cell, Kind::CellUnreadable];
+const SPOKEN_OF: &[Kind] = &[
+    Kind::TableMissing,
+    Kind::TableExtra,
+    Kind::RowMissing,
+    Kind::RowExtra,
+];
+
+/// The rows (by their keys) or columns (by their names) that findings of these kinds are about, each once, sorted.
+fn subjects(report: &Report, table: &str, kinds: &[Kind]) -> Vec<String> {
+    let subject = |finding: &Finding| match &finding.key {
+        // `contact_id=17` is the row 17 to a scenario.
+        Some(key) => key
+            .split_once('=')
+            .map_or(key.clone(), |(_, value)| value.to_owned()),
+        None => finding.column.clone().unwrap_or_default(),
+    };
+    let mut subjects: Vec<String> = report
+        .findings
+        .iter()
+        .filter(|f| f.table == table && kinds.contains(&f.kind))
+        .map(subject)
+        .collect();
+    subjects.sort();
+    subjects.dedup();
+    subjects
+}
+
 fn first_lines(report: &Report, table: &str) -> String {
-    let lines: Vec<String> = report.findings_of(table).take(5).map(|f| format!("  {f}")).collect();
+    const SHOWN: usize = 5;
+    let lines: Vec<String> = report
+        .findings
+        .iter()
+        .filter(|f| f.table == table)
+        .take(SHOWN)
+        .map(|f| format!("  {}", report.finding_text(f)))
+        .collect();
     lines.join("\n")
 }
 
@@ -354,7 +480,12 @@ fn listed<T: AsRef<str>>(names: &[T]) -> String {
         return "none".into();
     }
     const SHOWN: usize = 12;
-    let mut text = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(AsRef::as_ref)
+        .collect::<Vec<_>>()
+        .join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }
@@ -362,8 +493,10 @@ fn listed<T: AsRef<str>>(names: &[T]) -> String {
 }
 
 fn rows(sent: &BTreeMap<String, Sent>) -> String {
-    let tables: Vec<String> =
-        sent.iter().map(|(table, s)| format!("{table} {}", s.inserts + s.updates + s.deletes)).collect();
+    let tables: Vec<String> = sent
+        .iter()
+        .map(|(table, s)| format!("{table} {}", s.inserts + s.updates + s.deletes))
+        .collect();
     listed(&tables)
 }
 
@@ -379,5 +512,8 @@ fn log_name(log: LogSide) -> &'static str {
 }
 
 fn kind_name(kind: EventKind) -> &'static str {
-    EventKind::NAMED.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name)
+    EventKind::NAMED
+        .iter()
+        .find(|(_, k)| *k == kind)
+        .map_or("", |(name, _)| name)
 }

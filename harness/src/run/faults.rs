@@ -40,7 +40,11 @@ impl Counter {
     pub fn strikes(&mut self, operation: Operation, context: &str, tables: &[String]) -> bool {
         let counts = self.hit.operation.is_none_or(|o| o == operation)
             && self.tenant.as_deref().is_none_or(|t| t == context)
-            && self.hit.table.as_ref().is_none_or(|t| tables.iter().any(|name| same_name(name, t)));
+            && self
+                .hit
+                .table
+                .as_ref()
+                .is_none_or(|t| tables.iter().any(|name| same_name(name, t)));
         if !counts || self.is_spent() {
             return false;
         }
@@ -50,7 +54,9 @@ impl Counter {
 
     /// Whether it will never strike again.
     pub fn is_spent(&self) -> bool {
-        self.hit.calls.is_some_and(|calls| self.seen >= self.hit.after.saturating_add(calls))
+        self.hit
+            .calls
+            .is_some_and(|calls| self.seen >= self.hit.after.saturating_add(calls))
     }
 }
 
@@ -72,7 +78,13 @@ impl FaultyEndpoint {
         application_key: PrivateKey,
         clock: Arc<dyn Clock>,
     ) -> FaultyEndpoint {
-        FaultyEndpoint { inner, faults: Mutex::new(Vec::new()), stop_server, application_key, clock }
+        FaultyEndpoint {
+            inner,
+            faults: Mutex::new(Vec::new()),
+            stop_server,
+            application_key,
+            clock,
+        }
     }
 
     /// Adds what calls to come meet.
@@ -84,7 +96,11 @@ impl FaultyEndpoint {
     /// Faults that never struck: a scenario that waits for one in vain proves nothing.
     pub fn unused(&self) -> Vec<FaultKind> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.iter().filter(|(_, c)| c.seen <= c.hit.after).map(|(kind, _)| kind.clone()).collect()
+        faults
+            .iter()
+            .filter(|(_, c)| c.seen <= c.hit.after)
+            .map(|(kind, _)| kind.clone())
+            .collect()
     }
 
     fn next(&self, call: &OutgoingCall) -> Option<FaultKind> {
@@ -107,27 +123,35 @@ impl FaultyEndpoint {
 impl Endpoint for FaultyEndpoint {
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
         let endpoint = || "the endpoint".to_owned();
-        let broken = |why: &str| TransportError::Broken { endpoint: endpoint(), why: why.to_owned() };
+        let broken = |why: &str| TransportError::Broken {
+            endpoint: endpoint(),
+            why: why.to_owned(),
+        };
         let Some(kind) = self.next(call) else {
             return self.inner.call(call);
         };
         match kind {
             FaultKind::Refuse(text) => {
                 let refusal = Response::refusal(call.operation, text);
-                Ok(xml_reply(200, soap::envelope(None, &message::write_response(&refusal))))
+                Ok(xml_reply(
+                    200,
+                    soap::envelope(None, &message::write_response(&refusal)),
+                ))
             }
             FaultKind::Http(status) => Ok(Reply {
                 status,
                 content_type: "text/html".into(),
                 body: format!("<html><body>HTTP {status}</body></html>").into_bytes(),
             }),
-            FaultKind::ConnectionRefused => {
-                Err(TransportError::Connect { endpoint: endpoint(), why: "connection refused".into() })
-            }
+            FaultKind::ConnectionRefused => Err(TransportError::Connect {
+                endpoint: endpoint(),
+                why: "connection refused".into(),
+            }),
             FaultKind::ConnectionBroken => Err(broken("it was reset before the call had arrived")),
-            FaultKind::TimedOut => {
-                Err(TransportError::TimedOut { endpoint: endpoint(), limit: Duration::from_secs(100) })
-            }
+            FaultKind::TimedOut => Err(TransportError::TimedOut {
+                endpoint: endpoint(),
+                limit: Duration::from_secs(100),
+            }),
             FaultKind::AnswerLost => {
                 self.inner.call(call)?;
                 Err(broken("it was reset before the answer had arrived"))
@@ -184,12 +208,19 @@ impl FaultyEndpoint {
             };
             detail.signed_application_token = Some(other);
         }
-        xml_reply(reply.status, soap::envelope(None, &message::write_response(&response)))
+        xml_reply(
+            reply.status,
+            soap::envelope(None, &message::write_response(&response)),
+        )
     }
 }
 
 fn xml_reply(status: u16, body: Vec<u8>) -> Reply {
-    Reply { status, content_type: CONTENT_TYPE.into(), body }
+    Reply {
+        status,
+        content_type: CONTENT_TYPE.into(),
+        body,
+    }
 }
 
 /// The tables that a call carries or names.
@@ -204,11 +235,15 @@ pub fn tables_of(body: &[u8]) -> Vec<String> {
     let name = |table: &message::TableSchemaInfo<'_>| table.name.as_deref().map(str::to_owned);
     match &request {
         Request::TableSchema { tables, .. } => tables.iter().filter_map(name).collect(),
-        Request::RowData { batches, .. } => batches.iter().filter_map(|b| b.table.as_ref().and_then(name)).collect(),
+        Request::RowData { batches, .. } => batches
+            .iter()
+            .filter_map(|b| b.table.as_ref().and_then(name))
+            .collect(),
         Request::Wipe { table, .. } => table.iter().map(|t| t.to_string()).collect(),
-        Request::ReplicationCompleted { changed, .. } => {
-            changed.iter().filter_map(|c| c.table.as_deref().map(str::to_owned)).collect()
-        }
+        Request::ReplicationCompleted { changed, .. } => changed
+            .iter()
+            .filter_map(|c| c.table.as_deref().map(str::to_owned))
+            .collect(),
         Request::Authenticate { .. } => Vec::new(),
     }
 }
