@@ -4,6 +4,17 @@
 //! call does goes through the [`MirrorTransaction`], and only [`MirrorTransaction::commit`] keeps it. What is dropped
 //! uncommitted is rolled back, whatever the reason. The traits are synchronous: a call's rows are borrowed from its
 //! bytes until they are bound, and the HTTP side runs each call on a thread that may block.
+//!
+//! - [`sqlite`]: mirrors in SQLite files
+//! - [`metadata`]: the table `<context>_mirroring`, as every store keeps it
+//! - [`row`]: what holds for a row in any engine
+//! - `testing`: what every store must do, as test bodies (feature `testing`)
+
+pub mod metadata;
+pub mod row;
+pub mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::path::PathBuf;
 
