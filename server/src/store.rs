@@ -4,6 +4,17 @@
 //! call does goes through the [`MirrorTransaction`], and only [`MirrorTransaction::commit`] keeps it. What is dropped
 //! uncommitted is rolled back, whatever the reason. The traits are synchronous: a call's rows are borrowed from its
 //! bytes until they are bound, and the HTTP side runs each call on a thread that may block.
+//!
+//! - [`sqlite`]: mirrors in SQLite files
+//! - [`metadata`]: the table `<context>_mirroring`, as every store keeps it
+//! - [`row`]: what holds for a row in any engine
+//! - `testing`: what every store must do, as test bodies (feature `testing`)
+
+pub mod metadata;
+pub mod row;
+pub mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::path::PathBuf;
 
@@ -56,6 +67,13 @@ pub trait MirrorStore: Send + Sync {
         context: &str,
         place: &MirrorPlace,
     ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError>;
+
+    /// Sets the LSN of one table, or of all, to -1: the next cycle sends them anew. Answers how many tables that were.
+    /// Nothing is made where nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError`]: [`StoreError::NoMirror`], [`StoreError::NoMetadata`] and [`StoreError::NotInMetadata`] among them.
+    fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError>;
 }
 
 /// One call's work on one tenant's mirror. Table names are matched without regard to case.
@@ -112,7 +130,14 @@ pub trait MirrorTransaction {
     /// [`StoreError`].
     fn set_lsn(&mut self, table: &str, lsn: i64) -> Result<(), StoreError>;
 
-    /// Runs a partner's own statements inside the call's transaction.
+    /// Whether the table has a row; with `null_in`, a position in its columns, whether a row has NULL there. What can be
+    /// done in place hangs on it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn has_row(&mut self, table: &Table, null_in: Option<usize>) -> Result<bool, StoreError>;
+
+    /// Runs a partner's own statements inside the call's transaction, which they can neither commit nor roll back.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -135,6 +160,34 @@ pub enum StoreError {
         mirror: String,
         /// What is wrong, in plain words, without secrets.
         why: String,
+    },
+    /// Asked about a mirror that was never made.
+    #[error("there is no mirror {mirror}")]
+    NoMirror {
+        /// File, or server and database.
+        mirror: String,
+    },
+    /// A database without this tenant's metadata.
+    #[error("{mirror} has no table `{metadata}`; {found}")]
+    NoMetadata {
+        /// File, or server and database.
+        mirror: String,
+        /// `<context>_mirroring`.
+        metadata: String,
+        /// Whose metadata it has instead, in plain words.
+        found: String,
+    },
+    /// A table that the metadata does not list.
+    #[error("`{table}` is not among the {count} tables of `{metadata}` in {mirror}")]
+    NotInMetadata {
+        /// The table.
+        table: String,
+        /// How many are listed.
+        count: usize,
+        /// `<context>_mirroring`.
+        metadata: String,
+        /// File, or server and database.
+        mirror: String,
     },
     /// Another call holds the mirror for too long.
     #[error("the mirror {mirror} is busy: another call holds it")]
