@@ -3,9 +3,12 @@
 //! - [`operations`]: the five operations, each one transaction on a tenant's mirror
 //! - [`admin`]: MirrorAdmin, the partner's side: where mirrors live, hooks, the event log
 //! - [`events`]: what the server tells the partner
+//! - [`trust`]: the signed token of every call, and the certificates it is checked under
 //! - [`store`]: where mirrors live; rows and LSN in one transaction
 
 pub mod admin;
 pub mod events;
 pub mod operations;
 pub mod store;
+pub mod trust;
+mod web;
