@@ -2,6 +2,10 @@
 //!
 //! The traits speak of what the mirroring task and a scenario need of a source. Tracking
 //! lives inside the database, so that a backup holds it and a restore brings the old counter back.
+//!
+//! - [`sqlite`]: the embedded source, one SQLite file per tenant
+
+pub mod sqlite;
 
 use mirrorlab_protocol::message::RowOperation;
 use mirrorlab_protocol::schema::Table;
