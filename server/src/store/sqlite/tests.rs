@@ -347,27 +347,31 @@ fn every_type_arrives_in_its_form() {
     )
     .unwrap();
     call.commit().unwrap();
-    insta::assert_snapshot!(files.query("SELECT * FROM every")[0].replace('|', "\n").escape_debug().to_string().replace("\\n", "\n"), @r#"
-        -9223372036854775808
-        -32768
-        255
-        1
-        5e-324
-        0.10000000149011612
-        -1.01
-        922337203685477.5807
-        1760-01-01 00:00:00.000
-        2020-05-18 10:41:00
-        9999-12-31 23:59:59.9999999
-        2020-05-18 10:40:43 -02:00
-        2020-05-18
-        14:52:00.000
-        [I:5]\u{1}\r
-        \t🙂 
-        ab 
-        [0, 1, 2, 255]
-        6F9619FF-8B86-D011-B42D-00C04FC964FF
-        [0, 0, 0, 0, 0, 0, 7, 209]
+    // In parentheses, so that blanks at the ends are seen.
+    let found: Vec<String> = files.query("SELECT * FROM every")[0]
+        .split('|')
+        .map(|value| format!("({})", value.escape_debug()))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"), @r#"
+        (-9223372036854775808)
+        (-32768)
+        (255)
+        (1)
+        (5e-324)
+        (0.10000000149011612)
+        (-1.01)
+        (922337203685477.5807)
+        (1760-01-01 00:00:00.000)
+        (2020-05-18 10:41:00)
+        (9999-12-31 23:59:59.9999999)
+        (2020-05-18 10:40:43 -02:00)
+        (2020-05-18)
+        (14:52:00.000)
+        ([I:5]\u{1}\r\n\t🙂 )
+        (ab )
+        ([0, 1, 2, 255])
+        (6F9619FF-8B86-D011-B42D-00C04FC964FF)
+        ([0, 0, 0, 0, 0, 0, 7, 209])
         "#);
 }
 
