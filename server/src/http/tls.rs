@@ -1,0 +1,46 @@
+//! The endpoint's own certificate and key.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Why certificate and key are of no use. No text holds a part of the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    /// The certificate file.
+    #[error(
+        "no certificate in PEM was found: expected -----BEGIN CERTIFICATE-----, the endpoint's own first: {0}"
+    )]
+    Certificate(String),
+    /// The key file.
+    #[error("no private key in PEM was found: expected -----BEGIN PRIVATE KEY----- (or RSA, or EC): {0}")]
+    Key(String),
+    /// Both together.
+    #[error("certificate and key do not make a TLS endpoint: {0}")]
+    Pair(String),
+}
+
+/// TLS 1.2 and 1.3 with a chain of certificates and the first one's key, both in PEM.
+///
+/// # Errors
+/// [`TlsError`], also where the key is not the certificate's.
+pub fn server_config(certificates: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
+        .collect::<Result<_, _>>()
+        .map_err(|error| TlsError::Certificate(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(TlsError::Certificate("nothing of the kind in it".into()));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
+    let pair = |error: rustls::Error| TlsError::Pair(error.to_string());
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(pair)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(pair)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
