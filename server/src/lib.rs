@@ -14,7 +14,9 @@
 //! - [`config`]: settings from a TOML file
 
 pub mod admin;
+pub mod config;
 pub mod events;
+pub mod hooks;
 pub mod http;
 pub mod operations;
 pub mod schema_change;
