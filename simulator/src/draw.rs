@@ -1,0 +1,2 @@
+//! Rows and changes drawn from a seed.
+pub mod pick;
