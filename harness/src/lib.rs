@@ -1,11 +1,15 @@
 //! The program `mirrorlab` and the harness behind it.
 //!
+//! - [`cli`]: the program's commands, their flags and exit codes
 //! - [`compare`]: whether two databases hold the same tables and rows
+//! - [`keyset`]: the certificates and keys of one trial
 //! - [`report`]: what a run found, for people and for programs
 //! - [`run`]: scenarios, step by step, in a world of their own
 //! - [`scenario`]: scenario files, read into a typed model
 
+pub mod cli;
 pub mod compare;
+pub mod keyset;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -1,3 +1,7 @@
-//! The program `mirrorlab`.
+//! The program `mirrorlab`: see [`mirrorlab::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mirrorlab::cli::main()
+}

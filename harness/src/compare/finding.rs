@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use mirrorlab_protocol::names::same_name;
 use serde::Serialize;
 
 /// What is different. Each kind's id never changes: other programs may read it.
@@ -187,6 +188,16 @@ impl Report {
     /// How many findings there are, those that were not kept too.
     pub fn findings_count(&self) -> u64 {
         self.tables.iter().map(TableReport::findings_count).sum()
+    }
+
+    /// One table, by a name whose letter case does not count.
+    pub fn table(&self, name: &str) -> Option<&TableReport> {
+        self.tables.iter().find(|t| same_name(&t.name, name))
+    }
+
+    /// The kept findings of one table, by a name whose letter case does not count.
+    pub fn findings_of<'r>(&'r self, table: &'r str) -> impl Iterator<Item = &'r Finding> {
+        self.findings.iter().filter(move |f| same_name(&f.table, table))
     }
 
     /// How many rows were compared cell by cell.

@@ -1,0 +1,123 @@
+//! `mirrorlab compare`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{CliError, Exit, values};
+use crate::compare::output::Form;
+use crate::compare::{self as comparer, Ignore, Options, Side as _, SqliteSide};
+
+/// How a report looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line: findings, tables, what was not compared, and a summary last.
+    JsonLines,
+    /// The findings, for a spreadsheet.
+    Csv,
+}
+
+/// The flags of `mirrorlab compare`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+LEFT is what should be, RIGHT what is: a source and its mirror, SQLite files both. They are only read. Metadata and
+change tracking tables are left out. Whatever else is not compared is listed, with the reason.
+
+Examples:
+  mirrorlab compare sources/Cust10001.db mirrors/Mirror_Cust10001.db
+  mirrorlab compare before.db after.db --table contact --table person
+  mirrorlab compare source.db mirror.db --ignore '*.updated' --format csv > findings.csv
+
+Exit code 0: equal. 1: they differ.")]
+pub struct CompareArgs {
+    /// The database that is right
+    #[arg(value_name = "LEFT")]
+    pub left: PathBuf,
+    /// The database that is compared with it
+    #[arg(value_name = "RIGHT")]
+    pub right: PathBuf,
+    /// Compare only this table; may be given several times
+    #[arg(long = "table", value_name = "NAME")]
+    pub tables: Vec<String>,
+    /// Compare only this column, and each table's key; may be given several times
+    #[arg(long = "column", value_name = "NAME")]
+    pub columns: Vec<String>,
+    /// Leave this out: contact, contact.updated, or *.updated; may be given several times
+    #[arg(long, value_name = "WHAT", value_parser = values::ignore)]
+    pub ignore: Vec<Ignore>,
+    /// Show at most so many findings of a table; all are counted
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub max: usize,
+    /// How the report looks
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`CliError`].
+pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
+    let (left_name, right_name) = names(&args.left, &args.right);
+    let open = |name: &str, path: &Path| {
+        SqliteSide::open(name, path, Box::new(is_data)).map_err(CliError::broken)
+    };
+    let mut left = open(&left_name, &args.left)?;
+    let mut right = open(&right_name, &args.right)?;
+    if left.tables().map_err(CliError::broken)?.is_empty() && right.tables().map_err(CliError::broken)?.is_empty() {
+        return Err(CliError::broken(format!(
+            "there is nothing to compare: neither {} nor {} has a table",
+            args.left.display(),
+            args.right.display()
+        )));
+    }
+    let options = Options {
+        tables: (!args.tables.is_empty()).then_some(args.tables),
+        columns: (!args.columns.is_empty()).then_some(args.columns),
+        ignore: args.ignore,
+        findings_per_table_max: args.max,
+    };
+    let report = comparer::compare(&mut left, &mut right, &options).map_err(|error| match error {
+        comparer::CompareError::UnknownTable { .. } | comparer::CompareError::UnknownColumn(_) => {
+            CliError::usage(error)
+        }
+        other => CliError::broken(other),
+    })?;
+    let form = match args.format {
+        Format::Text => Form::Text,
+        Format::JsonLines => Form::JsonLines,
+        Format::Csv => Form::Csv,
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    report
+        .write(form, &mut out)
+        .and_then(|()| io::Write::flush(&mut out))
+        .map_err(CliError::output)?;
+    Ok(match report.is_equal() {
+        true => Exit::Held,
+        false => Exit::Failed,
+    })
+}
+
+/// Whether a table holds a customer's data: not the metadata of a mirror, nor the tracking of a source.
+fn is_data(table: &str) -> bool {
+    let lower = table.to_ascii_lowercase();
+    !lower.ends_with("_mirroring") && !lower.starts_with(TRACKING_PREFIX)
+}
+
+/// What the tracking tables of an embedded source begin with.
+const TRACKING_PREFIX: &str = "mirrorlab_ct_";
+
+/// The shortest names that tell the two files apart.
+fn names(left: &Path, right: &Path) -> (String, String) {
+    let short = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    match (short(left), short(right)) {
+        (Some(a), Some(b)) if a != b => (a, b),
+        _ if left != right => (left.display().to_string(), right.display().to_string()),
+        _ => ("left".into(), "right".into()),
+    }
+}
