@@ -207,7 +207,10 @@ mod tests {
             let inner: Vec<_> = c.get_subcommands().collect();
             if inner.is_empty() { vec![c] } else { inner }
         }) {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             assert!(help.contains("  mirrorlab "), "{}", command.get_name());
         }
     }

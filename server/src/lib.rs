@@ -21,7 +21,6 @@ pub mod http;
 pub mod operations;
 pub mod page;
 pub mod schema_change;
-pub mod page;
 pub mod service;
 pub mod store;
 pub mod trust;

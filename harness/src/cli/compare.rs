@@ -63,12 +63,13 @@ pub struct CompareArgs {
 /// [`CliError`].
 pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
     let (left_name, right_name) = names(&args.left, &args.right);
-    let open = |name: &str, path: &Path| {
-        SqliteSide::open(name, path, Box::new(is_data)).map_err(CliError::broken)
-    };
+    let open =
+        |name: &str, path: &Path| SqliteSide::open(name, path, Box::new(is_data)).map_err(CliError::broken);
     let mut left = open(&left_name, &args.left)?;
     let mut right = open(&right_name, &args.right)?;
-    if left.tables().map_err(CliError::broken)?.is_empty() && right.tables().map_err(CliError::broken)?.is_empty() {
+    if left.tables().map_err(CliError::broken)?.is_empty()
+        && right.tables().map_err(CliError::broken)?.is_empty()
+    {
         return Err(CliError::broken(format!(
             "there is nothing to compare: neither {} nor {} has a table",
             args.left.display(),

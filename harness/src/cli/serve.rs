@@ -36,10 +36,20 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
     /// The TLS certificate, PEM, with its chain
-    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "plain_http")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        conflicts_with = "plain_http"
+    )]
     pub tls_cert: Option<PathBuf>,
     /// The TLS certificate's private key, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert", conflicts_with = "plain_http")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        conflicts_with = "plain_http"
+    )]
     pub tls_key: Option<PathBuf>,
     /// Speak HTTP without TLS, for behind a proxy that has it
     #[arg(long)]

@@ -18,7 +18,11 @@ pub struct RunAdmin {
 impl RunAdmin {
     /// Mirrors go into `mirrors`.
     pub fn new(mirrors: PathBuf) -> RunAdmin {
-        RunAdmin { mirrors, events: Mutex::new(Vec::new()), do_not_replicate: AtomicBool::new(false) }
+        RunAdmin {
+            mirrors,
+            events: Mutex::new(Vec::new()),
+            do_not_replicate: AtomicBool::new(false),
+        }
     }
 
     /// Where a tenant's mirror is.
@@ -42,7 +46,11 @@ impl RunAdmin {
 }
 
 impl MirrorAdmin for RunAdmin {
-    fn resolve_connection(&self, context: &str, _client_state: Option<&str>) -> Result<MirrorPlace, AdminError> {
+    fn resolve_connection(
+        &self,
+        context: &str,
+        _client_state: Option<&str>,
+    ) -> Result<MirrorPlace, AdminError> {
         Ok(MirrorPlace::SqliteFile(self.mirror(context)))
     }
 
@@ -61,6 +69,9 @@ impl MirrorAdmin for RunAdmin {
     }
 
     fn log_event(&self, event: &Event) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event.clone());
     }
 }

@@ -3,71 +3,33 @@
 use std::collections::BTreeMap;
 
 use mirrorlab_protocol::clock::Clock;
-use mirrorlab_simulator::blocked::SkipTable;
-use mirrorlab_simulator::endpoint::Endpoint;
 use mirrorlab_simulator::task::report::{CycleReport, Outcome as Ending};
-use mirrorlab_simulator::task::{self, Cycle, TableFilter};
 
 use super::check::{CycleResult, Sent};
-use super::world::{TenantWorld, World, WorldError};
+use super::world::{World, WorldError};
 use crate::scenario::expect::{EventKind, LogSide, Outcome};
 
-/// Tables that the blocked list or the application's preference leaves out.
-struct LeftOut(SkipTable);
-
-impl TableFilter for LeftOut {
-    fn left_out(&self, table: &str) -> Option<String> {
-        self.0.why_not(table).map(|reason| reason.to_string())
-    }
-}
-
-/// One cycle for each tenant, side by side where the world allows it. A tenant that has not approved the application
-/// has none.
-pub fn now(world: &mut World, contexts: &[String]) -> Vec<(String, CycleResult)> {
-    let settings = world.task_settings();
-    let filter = LeftOut(world.skip_table());
-    let side_by_side = world.side_by_side;
-    let World { faults, source_clock, wire_clock, application_key, tenants, .. } = world;
-    let endpoint: &dyn Endpoint = faults.as_ref();
-    let run_one = |tenant: &mut TenantWorld| -> Option<CycleReport> {
-        if !tenant.approved {
-            return None;
-        }
-        let cycle = Cycle {
-            context: &tenant.context,
-            settings: &settings,
-            application_key,
-            endpoint,
-            filter: &filter,
-            wire_clock: wire_clock.as_ref(),
-            source_clock: source_clock.as_ref(),
+/// One cycle now for each tenant, whatever the schedule says. A tenant that has not approved the application has none.
+///
+/// # Errors
+/// [`WorldError::Office`], never for names that the file was checked for.
+pub fn now(world: &mut World, contexts: &[String]) -> Result<Vec<(String, CycleResult)>, WorldError> {
+    let names: Vec<&str> = contexts.iter().map(String::as_str).collect();
+    let reports = world.office.run_now(&names)?;
+    let result_of = |context: &String| {
+        let result = match reports.iter().find(|r| r.context == *context) {
+            Some(report) => CycleResult {
+                calls: world.faults.take_calls(context),
+                ..result(world, report)
+            },
+            None => CycleResult::none(),
         };
-        Some(task::run(&cycle, &mut tenant.source, &mut tenant.tokens))
+        (context.clone(), result)
     };
-    let chosen = tenants.iter_mut().filter(|t| contexts.contains(&t.context));
-    let reports: Vec<(String, Option<CycleReport>)> = if side_by_side {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = chosen
-                .map(|tenant| (tenant.context.clone(), scope.spawn(|| run_one(tenant))))
-                .collect();
-            running
-                .into_iter()
-                .map(|(context, thread)| match thread.join() {
-                    Ok(report) => (context, report),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                })
-                .collect()
-        })
-    } else {
-        chosen.map(|tenant| (tenant.context.clone(), run_one(tenant))).collect()
-    };
-    reports.into_iter().map(|(context, report)| (context.clone(), result(world, &context, report))).collect()
+    Ok(contexts.iter().map(result_of).collect())
 }
 
-fn result(world: &World, context: &str, report: Option<CycleReport>) -> CycleResult {
-    let Some(report) = report else {
-        return CycleResult::none();
-    };
+fn result(world: &World, report: &CycleReport) -> CycleResult {
     let outcome = match &report.outcome {
         Ending::Completed => Outcome::Ok,
         Ending::DoNotReplicate => Outcome::Declined,
@@ -75,12 +37,20 @@ fn result(world: &World, context: &str, report: Option<CycleReport>) -> CycleRes
     };
     let mut sent = BTreeMap::new();
     for table in report.tables.iter().filter(|t| t.rows() > 0) {
-        let rows = Sent { inserts: table.inserts, updates: table.updates, deletes: table.deletes };
+        let rows = Sent {
+            inserts: table.inserts,
+            updates: table.updates,
+            deletes: table.deletes,
+        };
         sent.insert(table.table.clone(), rows);
     }
-    let kind = if report.is_success() { EventKind::Information } else { EventKind::Error };
+    let kind = if report.is_success() {
+        EventKind::Information
+    } else {
+        EventKind::Error
+    };
     let mut events = vec![(LogSide::Task, kind, report.summary())];
-    for event in world.admin.take_events(context) {
+    for event in world.admin.take_events(&report.context) {
         let kind = match event.kind {
             mirrorlab_server::events::EventKind::Information => EventKind::Information,
             mirrorlab_server::events::EventKind::Warning => EventKind::Warning,
@@ -94,7 +64,7 @@ fn result(world: &World, context: &str, report: Option<CycleReport>) -> CycleRes
         mirrored: report.tables.iter().map(|t| t.table.clone()).collect(),
         wiped: report.wiped().iter().map(|t| (*t).to_owned()).collect(),
         sent,
-        calls: world.faults.take_calls(context),
+        calls: BTreeMap::new(),
         events,
     }
 }
@@ -112,8 +82,23 @@ pub struct Ran {
 /// Moves the source's clock on by `length` seconds, and runs each cycle that falls due on the way when it is due.
 ///
 /// # Errors
-/// [`WorldError::Step`] where the schedule cannot be.
+/// [`WorldError`].
 pub fn due(world: &mut World, contexts: &[String], length: i64) -> Result<Vec<Ran>, WorldError> {
-    let _ = (world.source_clock.now(), length, contexts);
-    Err(WorldError::Step("run_due: not there yet".into()))
+    let until = world.source_clock.now().saturating_add(length);
+    let clock = std::sync::Arc::clone(&world.source_clock);
+    let reports = world.office.advance(&clock, until);
+    let ran = contexts.iter().map(|context| {
+        let own: Vec<&CycleReport> = reports.iter().filter(|r| r.context == *context).collect();
+        // They belong to no single one of these cycles.
+        world.faults.take_calls(context);
+        Ran {
+            context: context.clone(),
+            cycles: own.iter().map(|report| result(world, report)).collect(),
+            starts: own
+                .iter()
+                .map(|report| world.local_minute(report.started))
+                .collect(),
+        }
+    });
+    Ok(ran.collect())
 }

@@ -108,18 +108,27 @@ impl FaultyEndpoint {
 
     /// Adds what calls to come meet.
     pub fn add(&self, fault: &Fault, tenant: Option<String>) {
-        self.state().faults.push((fault.kind.clone(), Counter::new(fault.hit.clone(), tenant)));
+        self.state()
+            .faults
+            .push((fault.kind.clone(), Counter::new(fault.hit.clone(), tenant)));
     }
 
     /// Adds what is wrong with the tokens of calls to come.
     pub fn add_token(&self, fault: &TokenFault, tenant: Option<String>) {
-        self.state().tokens.push((fault.defect, Counter::new(fault.hit.clone(), tenant)));
+        self.state()
+            .tokens
+            .push((fault.defect, Counter::new(fault.hit.clone(), tenant)));
     }
 
     /// The calls of a tenant since the last time.
     pub fn take_calls(&self, context: &str) -> BTreeMap<Operation, u64> {
         let mut state = self.state();
-        let taken = state.calls.iter().filter(|((c, _), _)| c == context).map(|((_, o), n)| (*o, *n)).collect();
+        let taken = state
+            .calls
+            .iter()
+            .filter(|((c, _), _)| c == context)
+            .map(|((_, o), n)| (*o, *n))
+            .collect();
         state.calls.retain(|(c, _), _| c != context);
         taken
     }
@@ -127,8 +136,16 @@ impl FaultyEndpoint {
     /// Faults that never struck: a scenario that waits for one in vain proves nothing.
     pub fn unused(&self) -> Vec<String> {
         let state = self.state();
-        let faults = state.faults.iter().filter(|(_, c)| !c.has_struck()).map(|(kind, _)| format!("fault {kind:?}"));
-        let tokens = state.tokens.iter().filter(|(_, c)| !c.has_struck()).map(|(defect, _)| format!("token {defect}"));
+        let faults = state
+            .faults
+            .iter()
+            .filter(|(_, c)| !c.has_struck())
+            .map(|(kind, _)| format!("fault {kind:?}"));
+        let tokens = state
+            .tokens
+            .iter()
+            .filter(|(_, c)| !c.has_struck())
+            .map(|(defect, _)| format!("token {defect}"));
         faults.chain(tokens).collect()
     }
 
@@ -139,7 +156,10 @@ impl FaultyEndpoint {
     /// Counts a call, and says what it meets. The first fault of each kind strikes.
     fn next(&self, call: &OutgoingCall) -> (Option<FaultKind>, Option<TokenDefect>) {
         let mut state = self.state();
-        *state.calls.entry((call.context.clone(), call.operation)).or_default() += 1;
+        *state
+            .calls
+            .entry((call.context.clone(), call.operation))
+            .or_default() += 1;
         let State { faults, tokens, .. } = &mut *state;
         let spent = |counter: &Counter| counter.is_spent();
         if faults.iter().all(|(_, c)| spent(c)) && tokens.iter().all(|(_, c)| spent(c)) {
@@ -170,12 +190,20 @@ impl FaultyEndpoint {
             None => state.last_tokens.get(&call.context).cloned(),
             Some(wrong) => {
                 let seed = state.minted;
-                let mut tokens = Tokens::new(Arc::clone(&self.keys.authority), APPLICATION_ID, &call.context, seed);
+                let mut tokens = Tokens::new(
+                    Arc::clone(&self.keys.authority),
+                    APPLICATION_ID,
+                    &call.context,
+                    seed,
+                );
                 tokens.spoil(wrong, None);
                 tokens.mint(self.clock.now()).text
             }
         };
-        OutgoingCall { body: replace_token(&call.body, token.as_deref()), ..call.clone() }
+        OutgoingCall {
+            body: replace_token(&call.body, token.as_deref()),
+            ..call.clone()
+        }
     }
 }
 

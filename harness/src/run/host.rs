@@ -14,7 +14,7 @@ use mirrorlab_server::admin::MirrorAdmin;
 use mirrorlab_server::http::{self, HttpSettings, tls};
 use mirrorlab_server::operations::{Mirroring, Options};
 use mirrorlab_server::service::{Call, CallHead, Service};
-use mirrorlab_server::store::sqlite::SqliteStore;
+use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::trust::Trust;
 use mirrorlab_server::trust::directory::CertificateDirectory;
 use mirrorlab_server::trust::resolver::{CertificateResolver, KeyId, ResolveError, ResolverLimits};
@@ -83,15 +83,25 @@ impl Host {
         let trusted = trusted_dir(&settings.dir);
         let write = || {
             std::fs::create_dir_all(&trusted)?;
-            std::fs::write(trusted.join("superoffice.cer"), settings.keys.authority.certificate_pem())
+            std::fs::write(
+                trusted.join("superoffice.cer"),
+                settings.keys.authority.certificate_pem(),
+            )
         };
         write().map_err(|error| HostError(format!("{}: {error}", trusted.display())))?;
-        Ok(Host { settings, endpoint: RwLock::new(None), running: Mutex::new(None) })
+        Ok(Host {
+            settings,
+            endpoint: RwLock::new(None),
+            running: Mutex::new(None),
+        })
     }
 
     /// Whether it is running.
     pub fn is_running(&self) -> bool {
-        self.endpoint.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.endpoint
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     /// Starts it, on what an earlier start committed.
@@ -136,27 +146,42 @@ impl Host {
             trust = trust.refusing_replays();
         }
         let mirroring = Mirroring {
-            store: Arc::new(SqliteStore::new(Durability::Fast)),
+            store: Arc::new(SqliteStore::new(SqliteOptions {
+                durability: Durability::Fast,
+                ..SqliteOptions::default()
+            })),
             admin: Arc::clone(&self.settings.admin),
-            options: Options { drop_guard: options.drop_guard },
+            options: Options {
+                drop_guard: options.drop_guard,
+            },
         };
-        Ok(Service::new(trust, mirroring, self.settings.keys.application.clone(), clock))
+        Ok(Service::new(
+            trust,
+            mirroring,
+            self.settings.keys.application.clone(),
+            clock,
+        ))
     }
 
     fn listen(&self, handle: &Handle, service: Arc<Service>) -> Result<Arc<dyn Endpoint>, HostError> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
         let keys = &self.settings.keys;
-        let tls = tls::server_config(keys.tls_certificate.as_bytes(), keys.tls_key.as_bytes())
+        let tls = tls::server_config(keys.set.tls_certificate.as_bytes(), keys.set.tls_key.as_bytes())
             .map_err(|e| failed(&e))?;
-        let http = HttpSettings { tls: Some(tls), ..HttpSettings::default() };
+        let http = HttpSettings {
+            tls: Some(tls),
+            ..HttpSettings::default()
+        };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = handle.block_on(TcpListener::bind(loopback)).map_err(|e| failed(&e))?;
+        let listener = handle
+            .block_on(TcpListener::bind(loopback))
+            .map_err(|e| failed(&e))?;
         let address = listener.local_addr().map_err(|e| failed(&e))?;
         let task = handle.spawn(http::serve(listener, service, http, std::future::pending()));
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         let url = format!("https://localhost:{}/{SERVICE_FILE}", address.port());
         let settings = HttpsSettings {
-            roots: Some(keys.tls_certificate.clone().into_bytes()),
+            roots: Some(keys.set.tls_ca.clone().into_bytes()),
             insecure: false,
             timeout: Duration::from_secs(100),
         };
@@ -171,7 +196,11 @@ fn trusted_dir(dir: &Path) -> PathBuf {
 
 impl Endpoint for Host {
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
-        let endpoint = self.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let endpoint = self
+            .endpoint
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match endpoint {
             Some(endpoint) => endpoint.call(call),
             None => Err(TransportError::Connect {
@@ -197,7 +226,10 @@ impl Endpoint for Direct {
             content_type: Some(CONTENT_TYPE),
             soap_action: Some(&action),
         };
-        let answer = self.service.handle(&Call { head, body: &call.body });
+        let answer = self.service.handle(&Call {
+            head,
+            body: &call.body,
+        });
         Ok(Reply {
             status: answer.status,
             content_type: answer.content_type.to_owned(),

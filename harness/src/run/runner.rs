@@ -84,7 +84,9 @@ pub fn one(scenario: &Scenario, settings: &RunSettings) -> ScenarioResult {
     let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         in_world(scenario, &dir, settings, &mut counts)
     }))
-    .unwrap_or_else(|panic| Verdict::Broken { reason: format!("it panicked: {}", panic_text(&*panic)) });
+    .unwrap_or_else(|panic| Verdict::Broken {
+        reason: format!("it panicked: {}", panic_text(&*panic)),
+    });
     if !settings.keep {
         let _ = std::fs::remove_dir_all(&dir);
     }
@@ -106,7 +108,9 @@ struct Counts {
 }
 
 fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mut Counts) -> Verdict {
-    let broken = |place: String, error: &WorldError| Verdict::Broken { reason: format!("{place}: {error}") };
+    let broken = |place: String, error: &WorldError| Verdict::Broken {
+        reason: format!("{place}: {error}"),
+    };
     let mut world = match World::new(scenario, dir, &settings.world) {
         Ok(world) => world,
         Err(error) => return broken(scenario.place(scenario.id.at), &error),
@@ -143,7 +147,10 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
             let found = check::comparison(None, at, &report);
             if !found.is_empty() {
                 let several = (scenario.tenants.len() > 1).then_some(tenant.context.as_str());
-                let failures = found.into_iter().map(|m| failure(scenario, at, several, m, settings)).collect();
+                let failures = found
+                    .into_iter()
+                    .map(|m| failure(scenario, at, several, m, settings))
+                    .collect();
                 return Verdict::Failed { failures };
             }
         }
@@ -156,7 +163,9 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
             expected: "every fault of the file strikes".into(),
             received: format!("never struck: {}", unused.join(", ")),
         };
-        return Verdict::Failed { failures: vec![failure(scenario, mismatch.at, None, mismatch, settings)] };
+        return Verdict::Failed {
+            failures: vec![failure(scenario, mismatch.at, None, mismatch, settings)],
+        };
     }
     Verdict::Held
 }
@@ -179,7 +188,11 @@ fn failure(
         received: mismatch.received,
         message: None,
         seed: Some(settings.world.seed),
-        repeat_command: format!("mirrorlab run {} --seed {}", scenario.file.display(), settings.world.seed),
+        repeat_command: format!(
+            "mirrorlab run {} --seed {}",
+            scenario.file.display(),
+            settings.world.seed
+        ),
     }
 }
 

@@ -7,7 +7,6 @@ use mirrorlab_engines::sqlite::{self, Durability, explain};
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::store::{MirrorPlace, MirrorStore};
-use mirrorlab_simulator::source::Source;
 use mirrorlab_simulator::source::sqlite::tracking;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -37,7 +36,8 @@ pub struct StepResult {
 
 impl StepResult {
     fn add(&mut self, context: &str, found: Vec<Mismatch>) {
-        self.mismatches.extend(found.into_iter().map(|m| (context.to_owned(), m)));
+        self.mismatches
+            .extend(found.into_iter().map(|m| (context.to_owned(), m)));
     }
 }
 
@@ -50,11 +50,16 @@ pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepRe
     if !world.host.is_running() {
         world.start_server()?;
     }
-    let contexts: Vec<String> = scenario.tenants_of(step).map(|t| t.context.value.clone()).collect();
+    let contexts: Vec<String> = scenario
+        .tenants_of(step)
+        .map(|t| t.context.value.clone())
+        .collect();
     let mut result = StepResult::default();
     match &step.kind {
         StepKind::Mirror(expect) => mirror(world, &contexts, expect, step.at, &mut result)?,
-        StepKind::RunDue { length, expect } => run_due(world, &contexts, *length, expect, step.at, &mut result)?,
+        StepKind::RunDue { length, expect } => {
+            run_due(world, &contexts, *length, expect, step.at, &mut result)?
+        }
         StepKind::Compare(expect) => comparison(world, &contexts, expect, step.at, &mut result)?,
         StepKind::MirrorSql { run, expect } => {
             for context in &contexts {
@@ -62,13 +67,7 @@ pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepRe
                 result.add(context, found);
             }
         }
-        StepKind::Set(settings) => {
-            world.settings.merge(settings);
-            if !settings.server.is_empty() {
-                world.host.kill();
-                world.start_server()?;
-            }
-        }
+        StepKind::Set(settings) => world.change_settings(settings)?,
         StepKind::Crash => {
             world.host.kill();
             world.start_server()?;
@@ -76,22 +75,28 @@ pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepRe
         StepKind::Advance(length) => {
             world.source_clock.advance(seconds(*length));
             let now = world.source_clock.now();
-            for tenant in &mut world.tenants {
-                tenant.source.set_now(now)?;
+            for context in world.office.contexts() {
+                world.office.tenant(&context)?.source().set_now(now)?;
             }
         }
         StepKind::Maintenance { after, length } => {
             let from = world.source_clock.now() + seconds(*after);
-            world.maintenance.push((from, from + seconds(*length)));
+            world.add_maintenance(from, from.saturating_add(seconds(*length)))?;
         }
-        StepKind::Fault(fault) => world.faults.add(fault, step.tenant.as_ref().map(|t| t.value.clone())),
-        StepKind::Token(fault) => world.faults.add_token(fault, step.tenant.as_ref().map(|t| t.value.clone())),
-        StepKind::Approve | StepKind::Withdraw => {
+        StepKind::Fault(fault) => world
+            .faults
+            .add(fault, step.tenant.as_ref().map(|t| t.value.clone())),
+        StepKind::Token(fault) => world
+            .faults
+            .add_token(fault, step.tenant.as_ref().map(|t| t.value.clone())),
+        StepKind::Approve => {
             for context in &contexts {
-                let tenant = world.tenant(context)?;
-                tenant.approved = matches!(step.kind, StepKind::Approve);
-                // The first cycle follows an approval at once.
-                tenant.due = None;
+                world.office.approve(context)?;
+            }
+        }
+        StepKind::Withdraw => {
+            for context in &contexts {
+                world.office.withdraw(context)?;
             }
         }
         StepKind::Invalidate(tables) => {
@@ -123,42 +128,29 @@ pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepRe
 
 /// Steps that are done on a tenant's source alone.
 fn on_source(world: &mut World, context: &str, kind: &StepKind) -> Result<(), WorldError> {
-    let tenant = world.tenant(context)?;
+    let (source, rng) = world.source_and_draw(context)?;
     match kind {
-        StepKind::Change(change) => population::change(tenant, change)?,
-        StepKind::Sql(statements) => {
-            for sql in statements {
-                tenant.source.execute(sql)?;
-            }
+        StepKind::Change(change) => population::change(source, rng, change)?,
+        StepKind::Sql(statements) => statements.iter().try_for_each(|sql| source.execute(sql))?,
+        StepKind::Table(tables) => tables
+            .iter()
+            .try_for_each(|table| population::fill(source, table, rng))?,
+        StepKind::Alter(alters) => alters
+            .iter()
+            .try_for_each(|alter| source.alter_table(&alter.after))?,
+        StepKind::Drop(tables) => tables.iter().try_for_each(|table| source.drop_table(table))?,
+        StepKind::Truncate(tables) => tables.iter().try_for_each(|table| source.truncate(table))?,
+        StepKind::Tracking(tables) => tables
+            .iter()
+            .try_for_each(|(table, on)| source.set_tracking(table, *on))?,
+        StepKind::Backup(name) => source.backup(name)?,
+        StepKind::Restore(name) => source.restore(name)?,
+        other => {
+            return Err(WorldError::Step(format!(
+                "step `{}` is not one of a source",
+                other.word()
+            )));
         }
-        StepKind::Table(tables) => {
-            for table in tables {
-                population::fill(&mut tenant.source, table, &mut tenant.rng)?;
-            }
-        }
-        StepKind::Alter(alters) => {
-            for alter in alters {
-                tenant.source.alter_table(&alter.after)?;
-            }
-        }
-        StepKind::Drop(tables) => {
-            for table in tables {
-                tenant.source.drop_table(table)?;
-            }
-        }
-        StepKind::Truncate(tables) => {
-            for table in tables {
-                tenant.source.truncate(table)?;
-            }
-        }
-        StepKind::Tracking(tables) => {
-            for (table, on) in tables {
-                tenant.source.set_tracking(table, *on)?;
-            }
-        }
-        StepKind::Backup(name) => tenant.source.backup(name)?,
-        StepKind::Restore(name) => tenant.source.restore(name)?,
-        other => return Err(WorldError::Step(format!("step `{}` is not one of a source", other.word()))),
     }
     Ok(())
 }
@@ -171,8 +163,11 @@ fn mirror(
     result: &mut StepResult,
 ) -> Result<(), WorldError> {
     let plain = MirrorExpect::ok(at);
-    for (context, cycle) in cycles::now(world, contexts) {
-        result.add(&context, check::cycle(expect.of(&context).unwrap_or(&plain), &cycle));
+    for (context, cycle) in cycles::now(world, contexts)? {
+        result.add(
+            &context,
+            check::cycle(expect.of(&context).unwrap_or(&plain), &cycle),
+        );
     }
     Ok(())
 }
@@ -220,18 +215,18 @@ fn comparison(
 /// # Errors
 /// [`WorldError::Mirror`] where one of them cannot be read.
 pub fn compare_tenant(world: &mut World, context: &str) -> Result<Report, WorldError> {
-    let source_path = world.tenant(context)?.source.path().to_owned();
-    let mirror_path = world.mirror(context);
     let failed = |error: &dyn std::fmt::Display| WorldError::Mirror(error.to_string());
-    let source_tables = world.tenant(context)?.source.tables()?;
-    let mirrored: Vec<String> = source_tables
+    let (source_path, mirror_path) = (world.source(context), world.mirror(context));
+    let tables = world.office.tenant(context)?.source().tables()?;
+    let mirrored: Vec<String> = tables
         .into_iter()
         .map(|t| t.name)
-        .filter(|name| world.left_out(name).is_none())
-        .map(|name| name.to_lowercase())
+        .filter(|name| world.is_mirrored(name))
+        .map(|n| n.to_lowercase())
         .collect();
     let is_mirrored = move |table: &str| !tracking::is_own(table) && mirrored.contains(&table.to_lowercase());
-    let mut source = SqliteSide::open("source", &source_path, Box::new(is_mirrored)).map_err(|e| failed(&e))?;
+    let mut source =
+        SqliteSide::open("source", &source_path, Box::new(is_mirrored)).map_err(|e| failed(&e))?;
     let metadata = format!("{context}_mirroring");
     let in_mirror = move |table: &str| !table.eq_ignore_ascii_case(&metadata);
     let mut mirror = if mirror_path.exists() {
@@ -240,7 +235,10 @@ pub fn compare_tenant(world: &mut World, context: &str) -> Result<Report, WorldE
         let empty = Connection::open_in_memory().map_err(|e| failed(&e))?;
         SqliteSide::from_connection("mirror", empty, Box::new(in_mirror))
     };
-    let options = Options { findings_per_table_max: FINDINGS_MAX, ..Options::default() };
+    let options = Options {
+        findings_per_table_max: FINDINGS_MAX,
+        ..Options::default()
+    };
     compare::compare(&mut source, &mut mirror, &options).map_err(|e| failed(&e))
 }
 
@@ -269,9 +267,16 @@ fn mirror_sql<'s>(
     }
     let show = |rows: &[Vec<Option<String>>]| {
         let row = |row: &Vec<Option<String>>| {
-            row.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(" | ")
+            row.iter()
+                .map(|cell| cell.as_deref().unwrap_or("NULL"))
+                .collect::<Vec<_>>()
+                .join(" | ")
         };
-        if rows.is_empty() { "no rows".to_owned() } else { rows.iter().map(row).collect::<Vec<_>>().join("\n") }
+        if rows.is_empty() {
+            "no rows".to_owned()
+        } else {
+            rows.iter().map(row).collect::<Vec<_>>().join("\n")
+        }
     };
     Ok(vec![Mismatch {
         check: "mirror-sql",
@@ -306,7 +311,10 @@ fn ask(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Vec<Option<St
 }
 
 fn invalidate(world: &World, context: &str, tables: &[&str]) -> Result<(), WorldError> {
-    let store = SqliteStore::new(SqliteOptions { durability: Durability::Fast, busy_wait: BUSY_WAIT });
+    let store = SqliteStore::new(SqliteOptions {
+        durability: Durability::Fast,
+        busy_wait: BUSY_WAIT,
+    });
     let place = MirrorPlace::SqliteFile(world.mirror(context));
     let failed = |error: mirrorlab_server::store::StoreError| WorldError::Mirror(error.to_string());
     if tables.is_empty() {
@@ -319,19 +327,29 @@ fn invalidate(world: &World, context: &str, tables: &[&str]) -> Result<(), World
 }
 
 fn backup_path(world: &World, context: &str, name: &str) -> std::path::PathBuf {
-    world.dir.join("mirrors").join(format!("Mirror_{context}.backup-{name}"))
+    world
+        .dir
+        .join("mirrors")
+        .join(format!("Mirror_{context}.backup-{name}"))
 }
 
 /// Copies one database over another as SQLite's own backup does: whole, and past whoever has it open.
 fn copy(from: &Path, to: &Path) -> Result<(), WorldError> {
     let failed = |error: rusqlite::Error| {
-        WorldError::Mirror(format!("cannot copy {} to {}: {}", from.display(), to.display(), explain(&error)))
+        WorldError::Mirror(format!(
+            "cannot copy {} to {}: {}",
+            from.display(),
+            to.display(),
+            explain(&error)
+        ))
     };
     let opened = |error: sqlite::OpenError| WorldError::Mirror(error.to_string());
     let source = sqlite::open(from, false, Durability::Fast, BUSY_WAIT).map_err(opened)?;
     let mut target = sqlite::open(to, true, Durability::Fast, BUSY_WAIT).map_err(opened)?;
     let backup = rusqlite::backup::Backup::new(&source, &mut target).map_err(failed)?;
-    backup.run_to_completion(1000, Duration::ZERO, None).map_err(failed)
+    backup
+        .run_to_completion(1000, Duration::ZERO, None)
+        .map_err(failed)
 }
 
 fn seconds(length: Duration) -> i64 {

@@ -1,22 +1,25 @@
 //! The world of one scenario: SuperOffice with its tenants and their databases, the server, and what lies between them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mirrorlab_engines::sqlite::Durability;
 use mirrorlab_protocol::clock::{Clock, ManualClock};
-use mirrorlab_protocol::keys::PublicKey;
+use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
-use mirrorlab_simulator::authority::Tokens;
+use mirrorlab_server::admin::MirrorAdmin;
 use mirrorlab_simulator::blocked::SkipTable;
+use mirrorlab_simulator::draw::{DrawError, seeded};
 use mirrorlab_simulator::endpoint::Endpoint;
 use mirrorlab_simulator::endpoint::record::Recorder;
+use mirrorlab_simulator::event_log::EventLog;
+use mirrorlab_simulator::office::{Application, Office, OfficeError, OfficeParts, Together};
+use mirrorlab_simulator::schedule::{Pause, Schedule, ScheduleError};
 use mirrorlab_simulator::source::sqlite::SqliteSource;
 use mirrorlab_simulator::source::{Source, SourceError};
-use mirrorlab_simulator::task;
-use rand::SeedableRng;
+use mirrorlab_simulator::task::{self, TableFilter};
 use rand_chacha::ChaCha8Rng;
-use sha2::{Digest, Sha256};
 
 use super::admin::RunAdmin;
 use super::faults::FaultyEndpoint;
@@ -50,6 +53,15 @@ pub enum WorldError {
     /// A source.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Rows that could not be drawn.
+    #[error(transparent)]
+    Draw(#[from] DrawError),
+    /// SuperOffice.
+    #[error(transparent)]
+    Office(#[from] OfficeError),
+    /// The schedule.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// A file or directory.
     #[error("{path}: {why}", path = .path.display())]
     File {
@@ -69,24 +81,20 @@ pub enum WorldError {
 impl WorldError {
     /// An error of the file system.
     pub fn file(path: &Path, why: impl std::fmt::Display) -> WorldError {
-        WorldError::File { path: path.to_owned(), why: why.to_string() }
+        WorldError::File {
+            path: path.to_owned(),
+            why: why.to_string(),
+        }
     }
 }
 
-/// A customer of SuperOffice.
-pub struct TenantWorld {
-    /// `Cust10001`.
-    pub context: String,
-    /// The customer's database.
-    pub source: SqliteSource,
-    /// Makes the tokens of its calls.
-    pub tokens: Tokens,
-    /// Draws its rows and changes.
-    pub rng: ChaCha8Rng,
-    /// Whether it has approved the application.
-    pub approved: bool,
-    /// When the next cycle is due, on the source's clock; `None` until time first moves.
-    pub due: Option<i64>,
+/// Tables that the blocked list or the application's preference leaves out.
+struct LeftOut(SkipTable);
+
+impl TableFilter for LeftOut {
+    fn left_out(&self, table: &str) -> Option<String> {
+        self.0.why_not(table).map(|reason| reason.to_string())
+    }
 }
 
 /// One scenario's world.
@@ -99,20 +107,18 @@ pub struct World {
     pub faults: Arc<FaultyEndpoint>,
     /// The partner's side.
     pub admin: Arc<RunAdmin>,
+    /// SuperOffice, with its tenants and their sources.
+    pub office: Office,
     /// Schedule and retention.
     pub source_clock: Arc<ManualClock>,
-    /// Tokens and answers. Both sides live in this process, so it is virtual too, and stands still.
-    pub wire_clock: Arc<ManualClock>,
-    /// The application's public half, which SuperOffice checks answers with.
-    pub application_key: PublicKey,
     /// As the file sets them, until here.
-    pub settings: Settings,
-    /// The customers.
-    pub tenants: Vec<TenantWorld>,
-    /// Whether tenants' cycles run side by side.
-    pub side_by_side: bool,
-    /// Maintenance windows so far, from and to on the source's clock.
-    pub maintenance: Vec<(i64, i64)>,
+    settings: Settings,
+    /// Draws each tenant's rows and changes.
+    draws: BTreeMap<String, ChaCha8Rng>,
+    /// From and to, on the source's clock.
+    maintenance: Vec<(i64, i64)>,
+    /// Whether a run has to repeat exactly.
+    inline: bool,
 }
 
 impl World {
@@ -123,21 +129,23 @@ impl World {
     pub fn new(scenario: &Scenario, dir: &Path, settings: &WorldSettings) -> Result<World, WorldError> {
         let start = scenario.settings.start.unwrap_or(START);
         let source_clock = Arc::new(ManualClock::new(start));
-        let wire_clock = Arc::new(ManualClock::new(start));
+        // Both sides live in this process, so the wire's clock is virtual too. It stands still.
+        let wire_clock: Arc<dyn Clock> = Arc::new(ManualClock::new(start));
         let mirrors = dir.join("mirrors");
         std::fs::create_dir_all(&mirrors).map_err(|why| WorldError::file(&mirrors, why))?;
         let admin = Arc::new(RunAdmin::new(mirrors));
         let host = Arc::new(Host::new(HostSettings {
             keys: settings.keys.clone(),
             dir: dir.to_owned(),
-            clock: Arc::clone(&wire_clock) as Arc<dyn Clock>,
-            admin: Arc::clone(&admin) as Arc<dyn mirrorlab_server::admin::MirrorAdmin>,
+            clock: Arc::clone(&wire_clock),
+            admin: Arc::clone(&admin) as Arc<dyn MirrorAdmin>,
             transport: settings.transport.clone(),
         })?);
         let mut endpoint: Arc<dyn Endpoint> = Arc::clone(&host) as Arc<dyn Endpoint>;
         if settings.keep_messages {
             let messages = dir.join("messages");
-            let recorder = Recorder::new(endpoint, &messages).map_err(|why| WorldError::file(&messages, why))?;
+            let recorder =
+                Recorder::new(endpoint, &messages).map_err(|why| WorldError::file(&messages, why))?;
             endpoint = Arc::new(recorder);
         }
         let stopped = Arc::clone(&host);
@@ -145,54 +153,126 @@ impl World {
             endpoint,
             Box::new(move || stopped.kill()),
             settings.keys.clone(),
-            Arc::clone(&wire_clock) as Arc<dyn Clock>,
+            Arc::clone(&wire_clock),
         ));
+        let inline = matches!(settings.transport, Transport::InProcess);
+        let seed = scenario.seed.unwrap_or(settings.seed);
+        let office = Office::new(OfficeParts {
+            application: Application {
+                id: APPLICATION_ID.to_owned(),
+                key: settings.keys.application.public(),
+                endpoint: Arc::clone(&faults) as Arc<dyn Endpoint>,
+            },
+            authority: Arc::clone(&settings.keys.authority),
+            seed,
+            settings: task::Settings::default(),
+            filter: Arc::new(LeftOut(SkipTable::default())),
+            wire_clock,
+            source_clock: Arc::clone(&source_clock) as Arc<dyn Clock>,
+            schedule: Schedule::default(),
+            log: Arc::new(EventLog::default()),
+            together: if inline {
+                Together::OneByOne
+            } else {
+                Together::SideBySide(scenario.tenants.len())
+            },
+        });
         let mut world = World {
             dir: dir.to_owned(),
             host,
             faults,
             admin,
+            office,
             source_clock,
-            wire_clock,
-            application_key: settings.keys.application.public(),
             settings: scenario.settings.clone(),
-            tenants: Vec::new(),
-            side_by_side: matches!(settings.transport, Transport::Tls(_)),
+            draws: BTreeMap::new(),
             maintenance: Vec::new(),
+            inline,
         };
+        world.apply_settings()?;
         world.start_server()?;
-        let seed = scenario.seed.unwrap_or(settings.seed);
         for tenant in &scenario.tenants {
-            let made = world.make_tenant(tenant, seed, &scenario.id, &settings.keys)?;
-            world.tenants.push(made);
+            world.add_tenant(tenant, seed, &scenario.id)?;
         }
         Ok(world)
     }
 
-    fn make_tenant(
-        &self,
-        tenant: &Tenant,
-        seed: u64,
-        scenario: &str,
-        keys: &RunKeys,
-    ) -> Result<TenantWorld, WorldError> {
+    fn add_tenant(&mut self, tenant: &Tenant, seed: u64, scenario: &str) -> Result<(), WorldError> {
         let context = tenant.context.value.clone();
         let sources = self.dir.join("sources");
         std::fs::create_dir_all(&sources).map_err(|why| WorldError::file(&sources, why))?;
-        let mut source = SqliteSource::open(&sources.join(format!("{context}.db")), Durability::Fast)?;
+        let mut source = SqliteSource::open(&self.source(&context), Durability::Fast)?;
         source.set_now(self.source_clock.now())?;
-        let mut rng = rng_for(seed, &[scenario, &context]);
+        let mut rng = seeded(seed, &[scenario, &context]);
         for table in &tenant.tables {
             population::fill(&mut source, table, &mut rng)?;
         }
-        Ok(TenantWorld {
-            tokens: Tokens::new(Arc::clone(&keys.authority), APPLICATION_ID, &context, seed),
-            approved: tenant.approved,
-            context,
-            source,
-            rng,
-            due: None,
-        })
+        self.draws.insert(context.clone(), rng);
+        self.office.add_tenant(&context, Box::new(source))?;
+        if tenant.approved {
+            self.office.approve(&context)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what a step sets.
+    ///
+    /// # Errors
+    /// [`WorldError`] of settings that cannot be.
+    pub fn change_settings(&mut self, settings: &Settings) -> Result<(), WorldError> {
+        self.settings.merge(settings);
+        self.apply_settings()?;
+        if !settings.server.is_empty() {
+            self.host.kill();
+            self.start_server()?;
+        }
+        Ok(())
+    }
+
+    /// SuperOffice is closed between two times of the source's clock.
+    ///
+    /// # Errors
+    /// [`WorldError::Schedule`].
+    pub fn add_maintenance(&mut self, from: i64, to: i64) -> Result<(), WorldError> {
+        self.maintenance.push((from, to));
+        self.apply_settings()
+    }
+
+    fn apply_settings(&mut self) -> Result<(), WorldError> {
+        let settings = &self.settings;
+        let mut task = task::Settings::default();
+        if let Some(bytes) = settings.batch_size {
+            task.batch_bytes_max = bytes as usize;
+        }
+        if settings.repopulate == Some(Repopulate::OnlyAhead) {
+            task.repopulate = task::Repopulate::OnlyTablesAhead;
+        }
+        if settings.quiet_tables == Some(QuietTables::Refresh) {
+            task.quiet = task::Quiet::RefreshLsn;
+        }
+        if self.inline {
+            task.pipeline = task::Pipeline::Inline;
+        }
+        let mut schedule = Schedule::default();
+        if let Some(every) = settings.every {
+            schedule = schedule.every(i64::try_from(every.as_secs()).unwrap_or(i64::MAX))?;
+        }
+        if let Some(zone) = &settings.time_zone {
+            schedule = schedule.in_zone(zone)?;
+        }
+        if let Some(pause) = settings.quiet_hours {
+            let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+            let pause: Pause = format!("{}-{}", clock(pause.from), clock(pause.to)).parse()?;
+            schedule = schedule.with_pauses(vec![pause]);
+        }
+        for (from, to) in &self.maintenance {
+            schedule.add_maintenance(*from, *to)?;
+        }
+        let skip = SkipTable::new(settings.skip_tables.iter().flatten().map(|t| t.as_str()));
+        *self.office.settings() = task;
+        *self.office.schedule() = schedule;
+        self.office.set_filter(Arc::new(LeftOut(skip)));
+        Ok(())
     }
 
     /// Starts the server with the settings of now.
@@ -201,7 +281,8 @@ impl World {
     /// [`WorldError::Host`].
     pub fn start_server(&self) -> Result<(), WorldError> {
         let server = &self.settings.server;
-        self.admin.set_do_not_replicate(server.do_not_replicate.unwrap_or(false));
+        self.admin
+            .set_do_not_replicate(server.do_not_replicate.unwrap_or(false));
         self.host.start(ServerOptions {
             drop_guard: server.drop_guard.unwrap_or(false),
             refuse_replays: server.refuse_replays.unwrap_or(false),
@@ -210,43 +291,31 @@ impl World {
         Ok(())
     }
 
-    /// The mirroring task's preferences, as the scenario sets them.
-    pub fn task_settings(&self) -> task::Settings {
-        let mut task = task::Settings::default();
-        if let Some(bytes) = self.settings.batch_size {
-            task.batch_bytes_max = bytes as usize;
-        }
-        if self.settings.repopulate == Some(Repopulate::OnlyAhead) {
-            task.repopulate = task::Repopulate::OnlyTablesAhead;
-        }
-        if self.settings.quiet_tables == Some(QuietTables::Refresh) {
-            task.quiet = task::Quiet::RefreshLsn;
-        }
-        if !self.side_by_side {
-            task.pipeline = task::Pipeline::Inline;
-        }
-        task
-    }
-
-    /// Why a table of the source is not mirrored, `None` for one that is.
-    pub fn left_out(&self, table: &str) -> Option<String> {
-        self.skip_table().why_not(table).map(|reason| reason.to_string())
-    }
-
-    /// The application's SkipTable preference.
-    pub fn skip_table(&self) -> SkipTable {
+    /// Whether a table of a source is mirrored.
+    pub fn is_mirrored(&self, table: &str) -> bool {
         SkipTable::new(self.settings.skip_tables.iter().flatten().map(|t| t.as_str()))
+            .why_not(table)
+            .is_none()
     }
 
-    /// A tenant of the file.
+    /// A tenant's database, and what its changes are drawn from.
     ///
     /// # Errors
     /// Never for a name that the file was checked for.
-    pub fn tenant(&mut self, context: &str) -> Result<&mut TenantWorld, WorldError> {
-        self.tenants
-            .iter_mut()
-            .find(|t| t.context == context)
-            .ok_or_else(|| WorldError::Step(format!("there is no tenant {context}")))
+    pub fn source_and_draw(
+        &mut self,
+        context: &str,
+    ) -> Result<(&mut dyn Source, &mut ChaCha8Rng), WorldError> {
+        let draw = self
+            .draws
+            .get_mut(context)
+            .ok_or_else(|| WorldError::Step(format!("there is no tenant {context}")))?;
+        Ok((self.office.tenant(context)?.source(), draw))
+    }
+
+    /// Where a tenant's source is.
+    pub fn source(&self, context: &str) -> PathBuf {
+        self.dir.join("sources").join(format!("{context}.db"))
     }
 
     /// Where a tenant's mirror is.
@@ -261,24 +330,11 @@ impl Drop for World {
     }
 }
 
-impl TenantWorld {
-    /// A table of the source as it is now.
-    ///
-    /// # Errors
-    /// [`WorldError`] where it is not there.
-    pub fn table(&mut self, name: &str) -> Result<Table, WorldError> {
-        let found = self.source.tables()?.into_iter().find(|t| mirrorlab_protocol::names::same_name(&t.name, name));
-        found.ok_or_else(|| WorldError::Step(format!("the source of {} has no table `{name}`", self.context)))
-    }
-}
-
-/// A generator of its own for each purpose, all from one seed.
-pub fn rng_for(seed: u64, purpose: &[&str]) -> ChaCha8Rng {
-    let mut hasher = Sha256::new();
-    hasher.update(seed.to_le_bytes());
-    for part in purpose {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    ChaCha8Rng::from_seed(hasher.finalize().into())
+/// A table of a source as it is now.
+///
+/// # Errors
+/// [`WorldError`] where it is not there.
+pub fn table_of(source: &mut dyn Source, name: &str) -> Result<Table, WorldError> {
+    let found = source.tables()?.into_iter().find(|t| same_name(&t.name, name));
+    found.ok_or_else(|| WorldError::Step(format!("the source has no table `{name}`")))
 }
