@@ -1,6 +1,7 @@
 //! Changes of rows that are there, as users and imports make them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::value::Value;
@@ -201,15 +202,14 @@ pub fn business_changes(
         for _ in 0..1 + pick::below(rng, 3) {
             let at = pick::index(rng, tables.len());
             let table = &tables[at];
-            if !known.contains_key(&at) {
-                let about = (
+            let (draw, keys, count) = match known.entry(at) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert((
                     RowDraw::new(table, style),
                     NewKeys::of(source, table)?,
                     source.count(&table.name)?,
-                );
-                known.insert(at, about);
-            }
-            let (draw, keys, count) = known.get_mut(&at).expect("it was just put there");
+                )),
+            };
             let kind = pick::below(rng, 100);
             let place = pick::below(rng, *count);
             let old = source.keys(&table.name, place, 1)?.pop();
