@@ -1,7 +1,22 @@
 //! The SuperOffice side: what pushes a customer's database to a partner's endpoint.
 //!
-//! - [`endpoint`]: how a call reaches the partner
+//! - [`authority`]: SuperOffice's certificate and key, and a signed token for every call
 //! - [`source`]: a tenant's SuperOffice database, with change tracking
+//! - [`task`]: the mirroring task: one tenant's cycle
+//! - [`schedule`]: when a tenant's next cycle is due
+//! - [`approvals`]: which tenants approved which application
+//! - [`event_log`]: one entry for each cycle
+//! - [`office`]: the tenants, each with its source, and their cycles side by side
+//! - [`endpoint`]: how a call reaches the partner
 
+pub mod approvals;
+pub mod authority;
 pub mod endpoint;
+pub mod event_log;
+pub mod office;
+pub mod schedule;
 pub mod source;
+pub mod task;
+
+#[cfg(test)]
+mod testing;
