@@ -106,7 +106,12 @@ pub struct RowDataBody {
     out: Vec<u8>,
     rows_in_batch: usize,
     in_batch: bool,
+    /// Where the last row begins, and whether its batch begins with it.
+    last_row: Option<(usize, bool)>,
 }
+
+/// What opens a batch that has rows.
+const BATCH_BEGIN: &[u8] = b"<a:RowDataBatch><a:Data>";
 
 impl RowDataBody {
     /// Begins a message.
@@ -121,6 +126,7 @@ impl RowDataBody {
             out,
             rows_in_batch: 0,
             in_batch: false,
+            last_row: None,
         }
     }
 
@@ -174,12 +180,38 @@ impl RowDataBody {
         self.end_row(operation);
     }
 
-    fn begin_row(&mut self) {
-        if !self.in_batch {
+    /// Takes the last row out again, with the opening of its batch if it was the first: a sender that went over its
+    /// limit puts it into the next message with [`RowDataBody::put_row`]. `None` where no row stands last.
+    pub fn take_row(&mut self) -> Option<Vec<u8>> {
+        let (start, opened) = self.last_row.take()?;
+        let row = self.out.split_off(start);
+        self.rows_in_batch -= 1;
+        if opened {
+            self.out.truncate(start - BATCH_BEGIN.len());
+            self.in_batch = false;
+        }
+        Some(row)
+    }
+
+    /// Adds a row that [`RowDataBody::take_row`] took out.
+    pub fn put_row(&mut self, row: &[u8]) {
+        self.open_row();
+        self.out.extend_from_slice(row);
+        self.rows_in_batch += 1;
+    }
+
+    fn open_row(&mut self) {
+        let opens = !self.in_batch;
+        if opens {
             self.in_batch = true;
             self.rows_in_batch = 0;
-            self.out.extend_from_slice(b"<a:RowDataBatch><a:Data>");
+            self.out.extend_from_slice(BATCH_BEGIN);
         }
+        self.last_row = Some((self.out.len(), opens));
+    }
+
+    fn begin_row(&mut self) {
+        self.open_row();
         self.out
             .extend_from_slice(b"<a:RowData><a:ColumnValues xmlns:b=\"");
         self.out.extend_from_slice(ARRAYS.as_bytes());
@@ -206,6 +238,7 @@ impl RowDataBody {
         self.out.extend_from_slice(b"</a:RowDataBatch>");
         self.in_batch = false;
         self.rows_in_batch = 0;
+        self.last_row = None;
     }
 
     /// The whole message.
