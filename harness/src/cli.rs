@@ -110,7 +110,6 @@ impl CliError {
 #[command(
     name = "mirrorlab",
     version,
-    propagate_version = true,
     max_term_width = 110,
     after_help = "\
 Examples:
@@ -207,7 +206,10 @@ mod tests {
             let inner: Vec<_> = c.get_subcommands().collect();
             if inner.is_empty() { vec![c] } else { inner }
         }) {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             assert!(help.contains("  mirrorlab "), "{}", command.get_name());
         }
     }

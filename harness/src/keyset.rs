@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use mirrorlab_protocol::datetime::DateTime;
 use mirrorlab_protocol::keys::{KeyError, PrivateKey};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_RSA_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_RSA_SHA256,
 };
 
 /// The directory of SuperOffice's public certificates: what a receiver trusts.
@@ -131,22 +131,23 @@ impl KeySet {
             move |why| KeySetError::Write { path, why }
         };
         // A link to an empty directory is that directory.
-        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let is_there = path.exists();
-        if is_there && !path.is_dir() {
-            return Err(KeySetError::NotADirectory(path.clone()));
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let is_there = target.exists();
+        if is_there && !target.is_dir() {
+            return Err(KeySetError::NotADirectory(path.to_owned()));
         }
-        if is_there && fs::read_dir(path).map_err(failed(path))?.next().is_some() {
-            return Err(KeySetError::NotEmpty(path.clone()));
+        if is_there && fs::read_dir(&target).map_err(failed(path))?.next().is_some() {
+            return Err(KeySetError::NotEmpty(path.to_owned()));
         }
-        let parent = match path.parent() {
+        let parent = match target.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
-            None => return Err(KeySetError::NotEmpty(path.clone())),
+            // The root is no place for keys, empty or not.
+            None => return Err(KeySetError::NotEmpty(path.to_owned())),
         };
         if !parent.is_dir() {
             return Err(KeySetError::NoParent {
-                path: path.clone(),
+                path: path.to_owned(),
                 parent: parent.to_owned(),
             });
         }
@@ -160,16 +161,13 @@ impl KeySet {
         }
         open_directory(beside.path()).map_err(failed(path))?;
         if is_there {
-            fs::remove_dir(path).map_err(failed(path))?;
+            fs::remove_dir(&target).map_err(failed(path))?;
         }
         let made = beside.keep();
-        fs::rename(&made, path).map_err(|why| {
+        fs::rename(&made, &target).map_err(|why| {
             // What cannot be put in its place must not stay beside it; the first error is the one to tell.
             let _ = fs::remove_dir_all(&made);
-            KeySetError::Write {
-                path: path.clone(),
-                why,
-            }
+            failed(path)(why)
         })
     }
 
@@ -177,7 +175,11 @@ impl KeySet {
     fn files(&self) -> Result<Vec<(&'static str, String, bool)>, KeySetError> {
         let public = self.application_key.public();
         Ok(vec![
-            (SUPEROFFICE_CERTIFICATE, self.superoffice_certificate.clone(), false),
+            (
+                SUPEROFFICE_CERTIFICATE,
+                self.superoffice_certificate.clone(),
+                false,
+            ),
             (SUPEROFFICE_KEY, self.superoffice_key.clone(), true),
             (APPLICATION_KEY_XML, self.application_key.to_xml() + "\n", true),
             (APPLICATION_KEY_PEM, self.application_key.to_pem()?, true),
@@ -256,7 +258,13 @@ impl Tls {
         let ca_certificate = ca.self_signed(&ca_key)?;
         let issuer = Issuer::new(ca, ca_key);
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-        names.extend(hosts.iter().filter(|h| !names.contains(h)).cloned().collect::<Vec<_>>());
+        names.extend(
+            hosts
+                .iter()
+                .filter(|h| !names.contains(h))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
         let mut params = valid(today, TLS_YEARS, CertificateParams::new(names)?)?;
         params
             .distinguished_name
@@ -353,11 +361,21 @@ mod tests {
         assert!(certificate.key().verifies(b"x", &signer.sign(b"x")));
         assert_eq!(certificate.key().bits(), 2048);
 
-        let application = PrivateKey::from_text(&text(APPLICATION_KEY_XML)).unwrap().public();
-        assert_eq!(PrivateKey::from_text(&text(APPLICATION_KEY_PEM)).unwrap().public(), application);
+        let application = PrivateKey::from_text(&text(APPLICATION_KEY_XML))
+            .unwrap()
+            .public();
+        assert_eq!(
+            PrivateKey::from_text(&text(APPLICATION_KEY_PEM))
+                .unwrap()
+                .public(),
+            application
+        );
         for name in [APPLICATION_PUBLIC_XML, APPLICATION_PUBLIC_PEM] {
             assert_eq!(PublicKey::from_text(&text(name)).unwrap(), application, "{name}");
-            assert!(PrivateKey::from_text(&text(name)).is_err(), "{name} holds no secret");
+            assert!(
+                PrivateKey::from_text(&text(name)).is_err(),
+                "{name} holds no secret"
+            );
         }
         insta::assert_snapshot!(text(NOTE));
 
@@ -385,7 +403,10 @@ mod tests {
         let file = home.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(matches!(set.write(&file), Err(KeySetError::NotADirectory(_))));
-        assert!(matches!(set.write(&home.path().join("a/b")), Err(KeySetError::NoParent { .. })));
+        assert!(matches!(
+            set.write(&home.path().join("a/b")),
+            Err(KeySetError::NoParent { .. })
+        ));
         assert_eq!(listing(home.path()), ["empty", "file", "keys"]);
     }
 
@@ -425,14 +446,23 @@ mod tests {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let (server, client) = (std::sync::Arc::new(server), std::sync::Arc::new(client));
-        for (name, trusted) in [("localhost", true), ("127.0.0.1", true), ("::1", true), ("mirror.example", true), ("other.example", false)] {
-            let mut one = rustls::ClientConnection::new(client.clone(), ServerName::try_from(name).unwrap()).unwrap();
+        for (name, trusted) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("mirror.example", true),
+            ("other.example", false),
+        ] {
+            let mut one =
+                rustls::ClientConnection::new(client.clone(), ServerName::try_from(name).unwrap()).unwrap();
             let mut other = rustls::ServerConnection::new(server.clone()).unwrap();
             let mut ended = Ok(());
             while ended.is_ok() && (one.is_handshaking() || other.is_handshaking()) {
                 let mut wire = Vec::new();
                 one.write_tls(&mut wire).unwrap();
-                let _ = other.read_tls(&mut wire.as_slice()).and_then(|_| other.process_new_packets().map_err(io::Error::other));
+                let _ = other
+                    .read_tls(&mut wire.as_slice())
+                    .and_then(|_| other.process_new_packets().map_err(io::Error::other));
                 let mut wire = Vec::new();
                 other.write_tls(&mut wire).unwrap();
                 one.read_tls(&mut wire.as_slice()).unwrap();

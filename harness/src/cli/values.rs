@@ -40,10 +40,26 @@ mod tests {
 
     #[test]
     fn time_spans() {
-        for (text, ms) in [("30s", 30_000), ("20min", 1_200_000), ("2 h", 7_200_000), ("5m", 300_000), ("1ms", 1)] {
+        for (text, ms) in [
+            ("30s", 30_000),
+            ("20min", 1_200_000),
+            ("2 h", 7_200_000),
+            ("5m", 300_000),
+            ("1ms", 1),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for text in ["", "30", "s", "-1s", "0s", "1.5s", "30 seconds", "99999999999999999999s", "18446744073709551615h"] {
+        for text in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "0s",
+            "1.5s",
+            "30 seconds",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -35,7 +35,10 @@ impl SqliteSide {
     /// [`SideError`] where the file is not there, cannot be read, or is no database.
     pub fn open(name: &str, path: &Path, filter: TableFilter) -> Result<SqliteSide, SideError> {
         let failed = |why: String| SideError {
-            side: format!("{name} ({})", path.display()),
+            side: match path.ends_with(name) || path.as_os_str() == name {
+                true => path.display().to_string(),
+                false => format!("{name} ({})", path.display()),
+            },
             table: None,
             why,
         };
