@@ -1,7 +1,23 @@
 //! Scenarios, run step by step in a world of their own: a server, a SuperOffice, and what lies between them.
 //!
-//! - [`check`]: what a step's result must hold
+//! - [`keys`]: the keys of a run
+//! - [`host`]: the server under test, started, killed, started anew
+//! - [`admin`]: the partner's side of it
 //! - [`faults`]: what calls meet on their way
+//! - [`world`]: all of it, for one scenario
+//! - [`population`]: first rows, and drawn changes
+//! - [`cycles`]: cycles now, or as the schedule has them
+//! - [`steps`]: what each step does
+//! - [`check`]: what a step's result must hold
+//! - [`runner`]: scenario after scenario
 
+pub mod admin;
 pub mod check;
+pub mod cycles;
 pub mod faults;
+pub mod host;
+pub mod keys;
+pub mod population;
+pub mod runner;
+pub mod steps;
+pub mod world;

@@ -62,7 +62,7 @@ impl Certificate {
     /// [`CertificateError`].
     pub fn from_der(der: Vec<u8>) -> Result<Certificate, CertificateError> {
         let (rest, parsed) = x509_parser::parse_x509_certificate(&der)
-            .map_err(|error| CertificateError::Unreadable(error.to_string()))?;
+            .map_err(|_| CertificateError::Unreadable("its DER is broken or cut off".into()))?;
         if !rest.is_empty() {
             return Err(CertificateError::Unreadable("bytes follow its end".into()));
         }

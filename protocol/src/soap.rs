@@ -136,8 +136,20 @@ pub enum Peek {
 /// Looks for the header in the first bytes of a call, so that its token can be checked before the rest is taken in.
 /// `complete` says that there are no more bytes.
 pub fn peek(bytes: &[u8], complete: bool) -> Peek {
-    let more = !complete && bytes.len() < HEAD_BYTES_MAX;
-    let text = match xml::decode(if complete { bytes } else { whole_characters(bytes) }) {
+    // Bytes of a character that is still cut in two are left for the next look.
+    let whole = match bytes {
+        _ if complete => bytes,
+        // Half a byte order mark, perhaps.
+        [] | [_] => return Peek::More,
+        [0xff, 0xfe, ..] | [b'<', 0, ..] => whole_utf16(bytes, u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, b'<', ..] => whole_utf16(bytes, u16::from_be_bytes),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(_) => bytes,
+            Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+            Err(_) => return Peek::Failed(XmlError::Encoding("UTF-8").into()),
+        },
+    };
+    let text = match xml::decode(whole) {
         Ok(text) => text,
         Err(error) => return Peek::Failed(error.into()),
     };
@@ -153,26 +165,13 @@ pub fn peek(bytes: &[u8], complete: bool) -> Peek {
     }
 }
 
-/// `bytes` without the part of a character or of a byte order mark that is still cut in two at their end.
-fn whole_characters(bytes: &[u8]) -> &[u8] {
-    let high_surrogate_at = match bytes {
-        // Half a mark.
-        [0xff] | [0xfe] => return &[],
-        [0xff, 0xfe, ..] | [b'<', 0, ..] => 1,
-        [0xfe, 0xff, ..] | [0, b'<', ..] => 0,
-        _ => {
-            return match std::str::from_utf8(bytes) {
-                Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-                // What is wrong inside is the decoder's to say.
-                _ => bytes,
-            };
-        }
-    };
-    let units = &bytes[..bytes.len() & !1];
-    match units.last_chunk::<2>() {
-        Some(unit) if matches!(unit[high_surrogate_at], 0xd8..=0xdb) => &units[..units.len() - 2],
-        _ => units,
-    }
+/// UTF-16 up to its last whole character.
+fn whole_utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> &[u8] {
+    let (units, _) = bytes.as_chunks::<2>();
+    let cut = units
+        .last()
+        .is_some_and(|unit| (0xd800..0xdc00).contains(&order(*unit)));
+    &bytes[..(units.len() - usize::from(cut)) * 2]
 }
 
 /// Puts a message into an envelope as the real client does; `token` is the `SignedToken`, left out where `None`.
@@ -243,4 +242,43 @@ pub fn open_response(reader: &mut Reader<'_>, operation: Operation) -> Result<Re
         }
     }
     Ok(Err(fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Request, write_request};
+
+    #[test]
+    fn a_header_is_found_wherever_the_bytes_are_cut() {
+        let message = write_request(&Request::Authenticate {
+            client_state: Some("😀😀😀".into()),
+        });
+        let call = String::from_utf8(envelope(Some("ø😀.b.c"), &message)).unwrap();
+        let marked: Vec<u16> = std::iter::once(0xfeff).chain(call.encode_utf16()).collect();
+        let encodings: [Vec<u8>; 4] = [
+            call.clone().into_bytes(),
+            format!("\u{feff}{call}").into_bytes(),
+            marked.iter().flat_map(|u| u.to_le_bytes()).collect(),
+            marked[1..].iter().flat_map(|u| u.to_be_bytes()).collect(),
+        ];
+        let head = Head {
+            token: Some("ø😀.b.c".to_owned()),
+        };
+        for bytes in encodings {
+            let mut found = false;
+            for cut in 0..bytes.len() {
+                match peek(&bytes[..cut], false) {
+                    Peek::More => assert!(!found, "found and lost again at {cut}"),
+                    Peek::Head(seen) => {
+                        assert_eq!(seen, head);
+                        found = true;
+                    }
+                    Peek::Failed(error) => panic!("cut at {cut}: {error}"),
+                }
+            }
+            assert_eq!(peek(&bytes, true), Peek::Head(head.clone()));
+            assert!(found);
+        }
+    }
 }

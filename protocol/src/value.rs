@@ -436,7 +436,14 @@ fn read_unmarked<'a>(text: &'a str, ty: ColumnType) -> Result<Value<'a>, CellErr
         return fits.then_some(Value::Decimal(fitted)).ok_or_else(range);
     }
     if ty.is_binary() {
-        let bytes = STANDARD.decode(text).map_err(|_| wrong())?;
+        let bytes = match STANDARD.decode(text) {
+            Ok(bytes) => bytes,
+            // .NET's reader skips white space in base64.
+            Err(_) if text.contains(|c: char| c.is_ascii_whitespace()) => STANDARD
+                .decode(text.split_ascii_whitespace().collect::<String>())
+                .map_err(|_| wrong())?,
+            Err(_) => return Err(wrong()),
+        };
         return Value::from_bytes(Cow::Owned(bytes), ty);
     }
     match ty {

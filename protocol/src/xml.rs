@@ -72,7 +72,7 @@ pub enum XmlError {
         detail: String,
     },
     /// The text ended inside an element.
-    #[error("the XML ends inside an element")]
+    #[error("the XML ends too early")]
     Truncated,
     /// A document type definition.
     #[error("document type definitions are not accepted")]

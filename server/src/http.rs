@@ -2,10 +2,10 @@
 //! calls finish.
 //!
 //! A handshake never holds up the next connection. Of a caller who is not trusted only the SOAP header is taken in
-//! ([`call`]); what was still on its way is then read and thrown away for a moment ([`LINGER`]), since a connection closed
+//! (`call`); what was still on its way is then read and thrown away for a moment ([`LINGER`]), since a connection closed
 //! over unread bytes takes the answer with it.
 //!
-//! - [`call`]: one request, its body taken in step by step
+//! - `call`: one request, its body taken in step by step
 //! - [`tls`]: certificate and key
 
 mod call;

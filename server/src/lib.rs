@@ -9,15 +9,19 @@
 //! - [`hooks`]: the MirrorAdmin for people who write no Rust: a name template, SQL files, webhooks
 //! - [`events`]: what the server tells the partner
 //! - [`schema_change`]: what a table's new schema asks for
+//! - [`trust`]: the signed token of every call, and the certificates it is checked under
 //! - [`store`]: where mirrors live; rows and LSN in one transaction
 //! - [`config`]: settings from a TOML file
 
 pub mod admin;
+pub mod config;
 pub mod events;
+pub mod hooks;
 pub mod http;
 pub mod operations;
 pub mod page;
 pub mod schema_change;
+pub mod page;
 pub mod service;
 pub mod store;
 pub mod trust;

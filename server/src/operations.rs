@@ -7,6 +7,8 @@
 
 mod row_data;
 mod table_schema;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -190,7 +190,7 @@ pub enum StoreError {
         mirror: String,
     },
     /// Another call holds the mirror for too long.
-    #[error("the mirror {mirror} is busy: another call holds it")]
+    #[error("the mirror {mirror} is busy: another call or program holds it")]
     Busy {
         /// File, or server and database.
         mirror: String,

@@ -2,19 +2,21 @@
 //!
 //! An [`Endpoint`] around the real one. Who is hit is counted in calls, never in time, so that a run repeats.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mirrorlab_protocol::answer;
 use mirrorlab_protocol::clock::Clock;
-use mirrorlab_protocol::keys::PrivateKey;
 use mirrorlab_protocol::message::{self, Request, Response, ResponseDetail};
 use mirrorlab_protocol::names::{CONTENT_TYPE, Operation, same_name};
-use mirrorlab_protocol::soap;
+use mirrorlab_protocol::soap::{self, Peek};
 use mirrorlab_protocol::xml::{self, Reader};
+use mirrorlab_simulator::authority::{self, Tokens};
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 
-use crate::scenario::model::{Fault, FaultKind, Hit};
+use super::keys::{APPLICATION_ID, RunKeys};
+use crate::scenario::model::{Fault, FaultKind, Hit, TokenDefect, TokenFault};
 
 /// How far `answer: bad_time` dates an answer off: just beyond what SuperOffice allows.
 const OFF_SECONDS: i64 = 16 * 60;
@@ -52,6 +54,11 @@ impl Counter {
         self.seen > self.hit.after
     }
 
+    /// Whether it ever struck.
+    pub fn has_struck(&self) -> bool {
+        self.seen > self.hit.after
+    }
+
     /// Whether it will never strike again.
     pub fn is_spent(&self) -> bool {
         self.hit
@@ -63,11 +70,23 @@ impl Counter {
 /// An endpoint that faults stand in front of.
 pub struct FaultyEndpoint {
     inner: Arc<dyn Endpoint>,
-    faults: Mutex<Vec<(FaultKind, Counter)>>,
+    state: Mutex<State>,
     stop_server: Box<StopServer>,
-    /// Signs the answers that are about another nonce or another time.
-    application_key: PrivateKey,
+    /// Sign what is to be wrong in one thing only.
+    keys: RunKeys,
     clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct State {
+    faults: Vec<(FaultKind, Counter)>,
+    tokens: Vec<(TokenDefect, Counter)>,
+    /// Calls so far, by tenant and operation.
+    calls: BTreeMap<(String, Operation), u64>,
+    /// Each tenant's last good token.
+    last_tokens: BTreeMap<String, String>,
+    /// Makes each wrong token another one.
+    minted: u64,
 }
 
 impl FaultyEndpoint {
@@ -89,34 +108,74 @@ impl FaultyEndpoint {
 
     /// Adds what calls to come meet.
     pub fn add(&self, fault: &Fault, tenant: Option<String>) {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.push((fault.kind.clone(), Counter::new(fault.hit.clone(), tenant)));
+        self.state().faults.push((fault.kind.clone(), Counter::new(fault.hit.clone(), tenant)));
+    }
+
+    /// Adds what is wrong with the tokens of calls to come.
+    pub fn add_token(&self, fault: &TokenFault, tenant: Option<String>) {
+        self.state().tokens.push((fault.defect, Counter::new(fault.hit.clone(), tenant)));
+    }
+
+    /// The calls of a tenant since the last time.
+    pub fn take_calls(&self, context: &str) -> BTreeMap<Operation, u64> {
+        let mut state = self.state();
+        let taken = state.calls.iter().filter(|((c, _), _)| c == context).map(|((_, o), n)| (*o, *n)).collect();
+        state.calls.retain(|(c, _), _| c != context);
+        taken
     }
 
     /// Faults that never struck: a scenario that waits for one in vain proves nothing.
-    pub fn unused(&self) -> Vec<FaultKind> {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults
-            .iter()
-            .filter(|(_, c)| c.seen <= c.hit.after)
-            .map(|(kind, _)| kind.clone())
-            .collect()
+    pub fn unused(&self) -> Vec<String> {
+        let state = self.state();
+        let faults = state.faults.iter().filter(|(_, c)| !c.has_struck()).map(|(kind, _)| format!("fault {kind:?}"));
+        let tokens = state.tokens.iter().filter(|(_, c)| !c.has_struck()).map(|(defect, _)| format!("token {defect}"));
+        faults.chain(tokens).collect()
     }
 
-    fn next(&self, call: &OutgoingCall) -> Option<FaultKind> {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        if faults.iter().all(|(_, counter)| counter.is_spent()) {
-            return None;
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call, and says what it meets. The first fault of each kind strikes.
+    fn next(&self, call: &OutgoingCall) -> (Option<FaultKind>, Option<TokenDefect>) {
+        let mut state = self.state();
+        *state.calls.entry((call.context.clone(), call.operation)).or_default() += 1;
+        let State { faults, tokens, .. } = &mut *state;
+        let spent = |counter: &Counter| counter.is_spent();
+        if faults.iter().all(|(_, c)| spent(c)) && tokens.iter().all(|(_, c)| spent(c)) {
+            return (None, None);
         }
         let tables = tables_of(&call.body);
-        // Every fault counts the call, the first one strikes.
-        let mut struck = None;
-        for (kind, counter) in faults.iter_mut() {
-            if counter.strikes(call.operation, &call.context, &tables) && struck.is_none() {
-                struck = Some(kind.clone());
+        let mut strikes = |counter: &mut Counter| counter.strikes(call.operation, &call.context, &tables);
+        let mut fault = None;
+        for (kind, counter) in faults {
+            if strikes(counter) && fault.is_none() {
+                fault = Some(kind.clone());
             }
         }
-        struck
+        let mut token = None;
+        for (defect, counter) in tokens {
+            if strikes(counter) && token.is_none() {
+                token = Some(*defect);
+            }
+        }
+        (fault, token)
+    }
+
+    /// The call with another token in it.
+    fn with_token(&self, call: &OutgoingCall, defect: TokenDefect) -> OutgoingCall {
+        let mut state = self.state();
+        state.minted += 1;
+        let token = match mint_defect(defect) {
+            None => state.last_tokens.get(&call.context).cloned(),
+            Some(wrong) => {
+                let seed = state.minted;
+                let mut tokens = Tokens::new(Arc::clone(&self.keys.authority), APPLICATION_ID, &call.context, seed);
+                tokens.spoil(wrong, None);
+                tokens.mint(self.clock.now()).text
+            }
+        };
+        OutgoingCall { body: replace_token(&call.body, token.as_deref()), ..call.clone() }
     }
 }
 
@@ -127,7 +186,23 @@ impl Endpoint for FaultyEndpoint {
             endpoint: endpoint(),
             why: why.to_owned(),
         };
-        let Some(kind) = self.next(call) else {
+        let (fault, token) = self.next(call);
+        let spoiled;
+        let call = match token {
+            Some(defect) => {
+                spoiled = self.with_token(call, defect);
+                &spoiled
+            }
+            None => {
+                if let Peek::Head(head) = soap::peek(&call.body, true)
+                    && let Some(token) = head.token
+                {
+                    self.state().last_tokens.insert(call.context.clone(), token);
+                }
+                call
+            }
+        };
+        let Some(kind) = fault else {
             return self.inner.call(call);
         };
         match kind {
@@ -196,11 +271,11 @@ impl FaultyEndpoint {
             let now = self.clock.now();
             let nonce = token.split('.').next().unwrap_or_default();
             let other = match kind {
-                FaultKind::AnswerNonce => answer::sign(&"0".repeat(32), now, &self.application_key),
-                FaultKind::AnswerTime => answer::sign(nonce, now - OFF_SECONDS, &self.application_key),
+                FaultKind::AnswerNonce => answer::sign(&"0".repeat(32), now, &self.keys.application),
+                FaultKind::AnswerTime => answer::sign(nonce, now - OFF_SECONDS, &self.keys.application),
                 _ => {
                     // A signature of the right form, of another text.
-                    let foreign = answer::sign("another", now, &self.application_key);
+                    let foreign = answer::sign("another", now, &self.keys.application);
                     let (signed, _) = token.rsplit_once('.').unwrap_or((token, ""));
                     let (_, signature) = foreign.rsplit_once('.').unwrap_or(("", ""));
                     format!("{signed}.{signature}")
@@ -257,4 +332,42 @@ fn spoil(body: &[u8]) -> Vec<u8> {
         spoiled.splice(at + marker.len()..at + marker.len(), *b"spoiled");
     }
     spoiled
+}
+
+/// How the simulator makes such a token; `None` for the last good one once more.
+fn mint_defect(defect: TokenDefect) -> Option<authority::TokenDefect> {
+    use authority::TokenDefect as Made;
+    Some(match defect {
+        TokenDefect::Missing => Made::MissingHeader,
+        TokenDefect::Garbage => Made::Garbage,
+        TokenDefect::Tampered => Made::Tampered,
+        TokenDefect::ForeignKey => Made::WrongKey,
+        TokenDefect::UnknownKey => Made::UnknownKid,
+        TokenDefect::ForeignApplication => Made::OtherAudience,
+        TokenDefect::ForeignIssuer => Made::OtherIssuer,
+        TokenDefect::TwoTenants => Made::TwoTenants,
+        TokenDefect::NoTenant => Made::NoTenant,
+        TokenDefect::Expired => Made::Expired,
+        TokenDefect::NotYetValid => Made::NotYetValid,
+        TokenDefect::Unsigned => Made::AlgNone,
+        TokenDefect::PublicKeyAsSecret => Made::Hs256,
+        TokenDefect::Replayed => return None,
+    })
+}
+
+/// The envelope with another token, or with no header at all.
+fn replace_token(body: &[u8], token: Option<&str>) -> Vec<u8> {
+    let find = |what: &[u8]| body.windows(what.len()).position(|window| window == what);
+    let (Some(header), Some(message)) = (find(b"<s:Header>"), find(b"<s:Body>")) else {
+        return body.to_vec();
+    };
+    // An envelope of just that head, in front of the body that is there.
+    let with_head = soap::envelope(token, b"");
+    let Some(end) = with_head.windows(8).position(|window| window == b"<s:Body>") else {
+        return body.to_vec();
+    };
+    debug_assert!(header < message);
+    let mut out = with_head[..end].to_vec();
+    out.extend_from_slice(&body[message..]);
+    out
 }

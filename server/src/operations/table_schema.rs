@@ -87,7 +87,7 @@ impl Mirroring {
             return Ok(());
         }
         Err(Refusal::Request(format!(
-            "{what}; drop_guard refuses that. If it is meant, run one cycle without drop_guard, or drop the tables \
+            "{what}; drop_guard refuses that; if it is meant, run one cycle without drop_guard, or drop the tables \
              by hand and delete their rows from `{}`",
             metadata_table(call.context)
         )))

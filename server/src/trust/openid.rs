@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::resolver::{CertificateResolver, KeyId, ResolveError};
-use crate::web;
+use crate::web::{self, Web};
 
 /// What a discovery URL ends in.
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
@@ -24,6 +24,7 @@ pub const REDIRECTS_MAX: usize = 3;
 
 /// Asks an OpenID provider for its keys.
 pub struct OpenIdResolver {
+    web: Web,
     discovery: Url,
     loopback_http: bool,
     timeout: Duration,
@@ -77,47 +78,50 @@ impl OpenIdResolver {
         } else {
             format!("{}{DISCOVERY_PATH}", url.trim_end_matches('/'))
         };
+        let discovery = web::check_url(&whole, loopback_http).map_err(ResolveError)?;
+        let policy = Policy::custom(move |attempt| {
+            if attempt.previous().len() > REDIRECTS_MAX {
+                attempt.error("too many redirects")
+            } else if web::check_scheme(attempt.url(), loopback_http) {
+                attempt.follow()
+            } else {
+                attempt.error("a redirect away from https")
+            }
+        });
         Ok(OpenIdResolver {
-            discovery: web::check_url(&whole, loopback_http).map_err(ResolveError)?,
+            web: Web::new(policy).map_err(|error| ResolveError(error.to_string()))?,
+            discovery,
             loopback_http,
             timeout: TIMEOUT,
         })
     }
+}
 
-    async fn ask(&self, key: &KeyId) -> Result<Option<Certificate>, ResolveError> {
-        let loopback_http = self.loopback_http;
-        let client = web::client()
-            .redirect(Policy::custom(move |attempt| {
-                if attempt.previous().len() > REDIRECTS_MAX {
-                    attempt.error("too many redirects")
-                } else if web::check_scheme(attempt.url(), loopback_http) {
-                    attempt.follow()
-                } else {
-                    attempt.error("a redirect away from https")
-                }
-            }))
-            .build()
-            .map_err(|error| ResolveError(web::describe(&error)))?;
-        let discovery: Discovery = document(&client, self.discovery.clone()).await?;
-        let keys = web::check_url(&discovery.jwks_uri, loopback_http)
-            .map_err(|why| ResolveError(format!("the discovery's jwks_uri is wrong: {why}")))?;
-        let set: KeySet = document(&client, keys).await?;
-        for entry in &set.keys {
-            let Some(first) = entry.x5c.first() else { continue };
-            let read = STANDARD
-                .decode(first)
-                .ok()
-                .and_then(|der| Certificate::from_der(der).ok());
-            let Some(certificate) = read else {
-                tracing::warn!(kid = ?entry.kid, "a key of the OpenID provider has a certificate that cannot be read");
-                continue;
-            };
-            if key.names(&certificate) || same(&entry.kid, &key.kid) || same(&entry.x5t, &key.x5t) {
-                return Ok(Some(certificate));
-            }
+async fn ask(
+    client: Client,
+    discovery: Url,
+    loopback_http: bool,
+    key: KeyId,
+) -> Result<Option<Certificate>, ResolveError> {
+    let discovery: Discovery = document(&client, discovery).await?;
+    let keys = web::check_url(&discovery.jwks_uri, loopback_http)
+        .map_err(|why| ResolveError(format!("the discovery's jwks_uri is wrong: {why}")))?;
+    let set: KeySet = document(&client, keys).await?;
+    for entry in &set.keys {
+        let Some(first) = entry.x5c.first() else { continue };
+        let read = STANDARD
+            .decode(first)
+            .ok()
+            .and_then(|der| Certificate::from_der(der).ok());
+        let Some(certificate) = read else {
+            tracing::warn!(kid = ?entry.kid, "a key of the OpenID provider has a certificate that cannot be read");
+            continue;
+        };
+        if key.names(&certificate) || same(&entry.kid, &key.kid) || same(&entry.x5t, &key.x5t) {
+            return Ok(Some(certificate));
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// Whether both are there and equal. Ids of the field are thumbprints, so letters' case counts only in base64url.
@@ -150,6 +154,14 @@ async fn document<T: DeserializeOwned>(client: &Client, url: Url) -> Result<T, R
 
 impl CertificateResolver for OpenIdResolver {
     fn resolve(&self, key: &KeyId) -> Result<Option<Certificate>, ResolveError> {
-        web::block_on(self.timeout, self.ask(key)).map_err(|error| ResolveError(error.to_string()))?
+        let question = ask(
+            self.web.client(),
+            self.discovery.clone(),
+            self.loopback_http,
+            key.clone(),
+        );
+        self.web
+            .block_on(self.timeout, question)
+            .map_err(|error| ResolveError(error.to_string()))?
     }
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use rusqlite::types::ValueRef;
 
 use super::*;
-use crate::store::testing::{self, Bench, CONTEXT, rows, table};
+use crate::store::testing::{self, Bench, CONTEXT, batch_of, table};
 
 struct Files {
     folder: tempfile::TempDir,
@@ -112,7 +112,7 @@ fn with_person(files: &Files, name: &str, lsn: i64) {
     if call.table("person").unwrap().is_none() {
         call.create(&person()).unwrap();
     }
-    call.apply(&person(), &[0, 1], &rows(&[("I", &["1", name])]))
+    call.apply(&person(), &[0, 1], &batch_of(&[("I", &["1", name])]))
         .unwrap();
     call.set_lsn("person", lsn).unwrap();
     call.commit().unwrap();
@@ -201,6 +201,11 @@ fn a_mirror_that_cannot_be_made_leaves_nothing() {
         the mirror Mirror_Cust1 cannot be opened: it is a SQL Server database, and this server keeps its mirrors in SQLite files
         ");
     assert_eq!(files.listing(), ["file", "text.db"]);
+    // A write-ahead log that cannot be: found out only after the file was made.
+    fs::create_dir_all(files.folder.path().join("half.db-wal/x")).unwrap();
+    let half = files.store.begin(CONTEXT, &inside("half.db")).map(|_| ());
+    assert!(matches!(half, Err(StoreError::Open { .. })), "{half:?}");
+    assert_eq!(files.listing(), ["file", "half.db-wal", "text.db"]);
     // One folder is made.
     files.store.begin(CONTEXT, &inside("mirrors/m.db")).unwrap();
     assert!(files.folder.path().join("mirrors/m.db").exists());
@@ -285,7 +290,7 @@ fn what_partners_built_on_a_table_survives_a_change_in_place() {
     );
     let mut call = files.begin().unwrap();
     call.alter(&person(), &wider).unwrap();
-    call.apply(&wider, &[0, 1, 2], &rows(&[("U", &["1", "2", "b"])]))
+    call.apply(&wider, &[0, 1, 2], &batch_of(&[("U", &["1", "2", "b"])]))
         .unwrap();
     call.commit().unwrap();
     assert_eq!(files.query("SELECT name FROM people"), ["b"]);
@@ -320,7 +325,7 @@ fn every_type_arrives_in_its_form() {
     call.apply(
         &every,
         &order,
-        &rows(&[(
+        &batch_of(&[(
             "I",
             &[
                 "[L:-9223372036854775808]",
@@ -347,27 +352,31 @@ fn every_type_arrives_in_its_form() {
     )
     .unwrap();
     call.commit().unwrap();
-    insta::assert_snapshot!(files.query("SELECT * FROM every")[0].replace('|', "\n").escape_debug().to_string().replace("\\n", "\n"), @r#"
-        -9223372036854775808
-        -32768
-        255
-        1
-        5e-324
-        0.10000000149011612
-        -1.01
-        922337203685477.5807
-        1760-01-01 00:00:00.000
-        2020-05-18 10:41:00
-        9999-12-31 23:59:59.9999999
-        2020-05-18 10:40:43 -02:00
-        2020-05-18
-        14:52:00.000
-        [I:5]\u{1}\r
-        \t🙂 
-        ab 
-        [0, 1, 2, 255]
-        6F9619FF-8B86-D011-B42D-00C04FC964FF
-        [0, 0, 0, 0, 0, 0, 7, 209]
+    // In parentheses, so that blanks at the ends are seen.
+    let found: Vec<String> = files.query("SELECT * FROM every")[0]
+        .split('|')
+        .map(|value| format!("({})", value.escape_debug()))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"), @r#"
+        (-9223372036854775808)
+        (-32768)
+        (255)
+        (1)
+        (5e-324)
+        (0.10000000149011612)
+        (-1.01)
+        (922337203685477.5807)
+        (1760-01-01 00:00:00.000)
+        (2020-05-18 10:41:00)
+        (9999-12-31 23:59:59.9999999)
+        (2020-05-18 10:40:43 -02:00)
+        (2020-05-18)
+        (14:52:00.000)
+        ([I:5]\u{1}\r\n\t🙂 )
+        (ab )
+        ([0, 1, 2, 255])
+        (6F9619FF-8B86-D011-B42D-00C04FC964FF)
+        ([0, 0, 0, 0, 0, 0, 7, 209])
         "#);
 }
 

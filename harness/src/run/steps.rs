@@ -1,0 +1,339 @@
+//! Steps, one after the other, each with what it has to hold.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mirrorlab_engines::sqlite::{self, Durability, explain};
+use mirrorlab_protocol::clock::Clock;
+use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
+use mirrorlab_server::store::{MirrorPlace, MirrorStore};
+use mirrorlab_simulator::source::Source;
+use mirrorlab_simulator::source::sqlite::tracking;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::check::{self, Mismatch};
+use super::cycles;
+use super::population;
+use super::world::{World, WorldError};
+use crate::compare::{self, Options, Report, SqliteSide};
+use crate::scenario::expect::{CompareExpect, MirrorExpect, PerTenant, RunDueExpect, SqlExpect};
+use crate::scenario::model::{Scenario, Step, StepKind};
+use crate::scenario::place::At;
+
+/// Enough for every finding that a scenario could expect by its key.
+const FINDINGS_MAX: usize = 100_000;
+/// How long a person's SQL waits for the server.
+const BUSY_WAIT: Duration = Duration::from_secs(30);
+
+/// What a step found.
+#[derive(Debug, Default)]
+pub struct StepResult {
+    /// Rows compared.
+    pub rows_compared: u64,
+    /// What did not hold, and for which tenant.
+    pub mismatches: Vec<(String, Mismatch)>,
+}
+
+impl StepResult {
+    fn add(&mut self, context: &str, found: Vec<Mismatch>) {
+        self.mismatches.extend(found.into_iter().map(|m| (context.to_owned(), m)));
+    }
+}
+
+/// Does one step.
+///
+/// # Errors
+/// [`WorldError`] where the step itself cannot be done; what its result lacks is in the [`StepResult`].
+pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepResult, WorldError> {
+    // A server that died in the step before is started anew on what it had committed.
+    if !world.host.is_running() {
+        world.start_server()?;
+    }
+    let contexts: Vec<String> = scenario.tenants_of(step).map(|t| t.context.value.clone()).collect();
+    let mut result = StepResult::default();
+    match &step.kind {
+        StepKind::Mirror(expect) => mirror(world, &contexts, expect, step.at, &mut result)?,
+        StepKind::RunDue { length, expect } => run_due(world, &contexts, *length, expect, step.at, &mut result)?,
+        StepKind::Compare(expect) => comparison(world, &contexts, expect, step.at, &mut result)?,
+        StepKind::MirrorSql { run, expect } => {
+            for context in &contexts {
+                let found = mirror_sql(world, context, run.iter().map(|s| s.as_str()), expect.as_ref())?;
+                result.add(context, found);
+            }
+        }
+        StepKind::Set(settings) => {
+            world.settings.merge(settings);
+            if !settings.server.is_empty() {
+                world.host.kill();
+                world.start_server()?;
+            }
+        }
+        StepKind::Crash => {
+            world.host.kill();
+            world.start_server()?;
+        }
+        StepKind::Advance(length) => {
+            world.source_clock.advance(seconds(*length));
+            let now = world.source_clock.now();
+            for tenant in &mut world.tenants {
+                tenant.source.set_now(now)?;
+            }
+        }
+        StepKind::Maintenance { after, length } => {
+            let from = world.source_clock.now() + seconds(*after);
+            world.maintenance.push((from, from + seconds(*length)));
+        }
+        StepKind::Fault(fault) => world.faults.add(fault, step.tenant.as_ref().map(|t| t.value.clone())),
+        StepKind::Token(fault) => world.faults.add_token(fault, step.tenant.as_ref().map(|t| t.value.clone())),
+        StepKind::Approve | StepKind::Withdraw => {
+            for context in &contexts {
+                let tenant = world.tenant(context)?;
+                tenant.approved = matches!(step.kind, StepKind::Approve);
+                // The first cycle follows an approval at once.
+                tenant.due = None;
+            }
+        }
+        StepKind::Invalidate(tables) => {
+            for context in &contexts {
+                let tables: Vec<&str> = tables.iter().map(|t| t.as_str()).collect();
+                invalidate(world, context, &tables)?;
+            }
+        }
+        StepKind::MirrorBackup(name) => {
+            for context in &contexts {
+                let (mirror, kept) = (world.mirror(context), backup_path(world, context, name));
+                copy(&mirror, &kept)?;
+            }
+        }
+        StepKind::MirrorRestore(name) => {
+            for context in &contexts {
+                let (mirror, kept) = (world.mirror(context), backup_path(world, context, name));
+                copy(&kept, &mirror)?;
+            }
+        }
+        _ => {
+            for context in &contexts {
+                on_source(world, context, &step.kind)?;
+            }
+        }
+    }
+    Ok(result)
+}
+
+/// Steps that are done on a tenant's source alone.
+fn on_source(world: &mut World, context: &str, kind: &StepKind) -> Result<(), WorldError> {
+    let tenant = world.tenant(context)?;
+    match kind {
+        StepKind::Change(change) => population::change(tenant, change)?,
+        StepKind::Sql(statements) => {
+            for sql in statements {
+                tenant.source.execute(sql)?;
+            }
+        }
+        StepKind::Table(tables) => {
+            for table in tables {
+                population::fill(&mut tenant.source, table, &mut tenant.rng)?;
+            }
+        }
+        StepKind::Alter(alters) => {
+            for alter in alters {
+                tenant.source.alter_table(&alter.after)?;
+            }
+        }
+        StepKind::Drop(tables) => {
+            for table in tables {
+                tenant.source.drop_table(table)?;
+            }
+        }
+        StepKind::Truncate(tables) => {
+            for table in tables {
+                tenant.source.truncate(table)?;
+            }
+        }
+        StepKind::Tracking(tables) => {
+            for (table, on) in tables {
+                tenant.source.set_tracking(table, *on)?;
+            }
+        }
+        StepKind::Backup(name) => tenant.source.backup(name)?,
+        StepKind::Restore(name) => tenant.source.restore(name)?,
+        other => return Err(WorldError::Step(format!("step `{}` is not one of a source", other.word()))),
+    }
+    Ok(())
+}
+
+fn mirror(
+    world: &mut World,
+    contexts: &[String],
+    expect: &PerTenant<MirrorExpect>,
+    at: At,
+    result: &mut StepResult,
+) -> Result<(), WorldError> {
+    let plain = MirrorExpect::ok(at);
+    for (context, cycle) in cycles::now(world, contexts) {
+        result.add(&context, check::cycle(expect.of(&context).unwrap_or(&plain), &cycle));
+    }
+    Ok(())
+}
+
+fn run_due(
+    world: &mut World,
+    contexts: &[String],
+    length: Duration,
+    expect: &PerTenant<RunDueExpect>,
+    at: At,
+    result: &mut StepResult,
+) -> Result<(), WorldError> {
+    let plain = RunDueExpect {
+        at,
+        cycles: None,
+        outcome: crate::scenario::expect::Outcome::Ok,
+        none_between: None,
+        first: None,
+        tables: Vec::new(),
+    };
+    for ran in cycles::due(world, contexts, seconds(length))? {
+        let expect = expect.of(&ran.context).unwrap_or(&plain);
+        result.add(&ran.context, check::run_due(expect, &ran.cycles, &ran.starts));
+    }
+    Ok(())
+}
+
+fn comparison(
+    world: &mut World,
+    contexts: &[String],
+    expect: &PerTenant<CompareExpect>,
+    at: At,
+    result: &mut StepResult,
+) -> Result<(), WorldError> {
+    for context in contexts {
+        let report = compare_tenant(world, context)?;
+        result.rows_compared += report.rows_compared();
+        result.add(context, check::comparison(expect.of(context), at, &report));
+    }
+    Ok(())
+}
+
+/// Compares a tenant's mirror with its source. A mirror that was never made is an empty one.
+///
+/// # Errors
+/// [`WorldError::Mirror`] where one of them cannot be read.
+pub fn compare_tenant(world: &mut World, context: &str) -> Result<Report, WorldError> {
+    let source_path = world.tenant(context)?.source.path().to_owned();
+    let mirror_path = world.mirror(context);
+    let failed = |error: &dyn std::fmt::Display| WorldError::Mirror(error.to_string());
+    let source_tables = world.tenant(context)?.source.tables()?;
+    let mirrored: Vec<String> = source_tables
+        .into_iter()
+        .map(|t| t.name)
+        .filter(|name| world.left_out(name).is_none())
+        .map(|name| name.to_lowercase())
+        .collect();
+    let is_mirrored = move |table: &str| !tracking::is_own(table) && mirrored.contains(&table.to_lowercase());
+    let mut source = SqliteSide::open("source", &source_path, Box::new(is_mirrored)).map_err(|e| failed(&e))?;
+    let metadata = format!("{context}_mirroring");
+    let in_mirror = move |table: &str| !table.eq_ignore_ascii_case(&metadata);
+    let mut mirror = if mirror_path.exists() {
+        SqliteSide::open("mirror", &mirror_path, Box::new(in_mirror)).map_err(|e| failed(&e))?
+    } else {
+        let empty = Connection::open_in_memory().map_err(|e| failed(&e))?;
+        SqliteSide::from_connection("mirror", empty, Box::new(in_mirror))
+    };
+    let options = Options { findings_per_table_max: FINDINGS_MAX, ..Options::default() };
+    compare::compare(&mut source, &mut mirror, &options).map_err(|e| failed(&e))
+}
+
+fn mirror_sql<'s>(
+    world: &World,
+    context: &str,
+    statements: impl Iterator<Item = &'s str>,
+    expect: Option<&SqlExpect>,
+) -> Result<Vec<Mismatch>, WorldError> {
+    let path = world.mirror(context);
+    let failed = |sql: &str, error: &rusqlite::Error| {
+        WorldError::Mirror(format!("mirror of {context}: `{sql}`: {}", explain(error)))
+    };
+    let connection = sqlite::open(&path, false, Durability::Fast, BUSY_WAIT)
+        .map_err(|error| WorldError::Mirror(error.to_string()))?;
+    let mut answer = Vec::new();
+    for sql in statements {
+        let sql = sql.replace("{context}", context);
+        answer = ask(&connection, &sql).map_err(|error| failed(&sql, &error))?;
+    }
+    let Some(expect) = expect else {
+        return Ok(Vec::new());
+    };
+    if answer == expect.rows {
+        return Ok(Vec::new());
+    }
+    let show = |rows: &[Vec<Option<String>>]| {
+        let row = |row: &Vec<Option<String>>| {
+            row.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(" | ")
+        };
+        if rows.is_empty() { "no rows".to_owned() } else { rows.iter().map(row).collect::<Vec<_>>().join("\n") }
+    };
+    Ok(vec![Mismatch {
+        check: "mirror-sql",
+        at: expect.at,
+        expected: show(&expect.rows),
+        received: show(&answer),
+    }])
+}
+
+/// A statement's rows, each cell as text.
+fn ask(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Vec<Option<String>>>> {
+    let mut answer = Vec::new();
+    let mut batch = rusqlite::Batch::new(connection, sql);
+    while let Some(mut statement) = batch.next()? {
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        answer.clear();
+        while let Some(row) = rows.next()? {
+            let cell = |at: usize| -> rusqlite::Result<Option<String>> {
+                Ok(match row.get_ref(at)? {
+                    ValueRef::Null => None,
+                    ValueRef::Integer(x) => Some(x.to_string()),
+                    ValueRef::Real(x) => Some(x.to_string()),
+                    ValueRef::Text(x) => Some(String::from_utf8_lossy(x).into_owned()),
+                    ValueRef::Blob(x) => Some(x.iter().map(|b| format!("{b:02X}")).collect()),
+                })
+            };
+            answer.push((0..columns).map(cell).collect::<rusqlite::Result<Vec<_>>>()?);
+        }
+    }
+    Ok(answer)
+}
+
+fn invalidate(world: &World, context: &str, tables: &[&str]) -> Result<(), WorldError> {
+    let store = SqliteStore::new(SqliteOptions { durability: Durability::Fast, busy_wait: BUSY_WAIT });
+    let place = MirrorPlace::SqliteFile(world.mirror(context));
+    let failed = |error: mirrorlab_server::store::StoreError| WorldError::Mirror(error.to_string());
+    if tables.is_empty() {
+        store.invalidate(context, &place, None).map_err(failed)?;
+    }
+    for table in tables {
+        store.invalidate(context, &place, Some(table)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn backup_path(world: &World, context: &str, name: &str) -> std::path::PathBuf {
+    world.dir.join("mirrors").join(format!("Mirror_{context}.backup-{name}"))
+}
+
+/// Copies one database over another as SQLite's own backup does: whole, and past whoever has it open.
+fn copy(from: &Path, to: &Path) -> Result<(), WorldError> {
+    let failed = |error: rusqlite::Error| {
+        WorldError::Mirror(format!("cannot copy {} to {}: {}", from.display(), to.display(), explain(&error)))
+    };
+    let opened = |error: sqlite::OpenError| WorldError::Mirror(error.to_string());
+    let source = sqlite::open(from, false, Durability::Fast, BUSY_WAIT).map_err(opened)?;
+    let mut target = sqlite::open(to, true, Durability::Fast, BUSY_WAIT).map_err(opened)?;
+    let backup = rusqlite::backup::Backup::new(&source, &mut target).map_err(failed)?;
+    backup.run_to_completion(1000, Duration::ZERO, None).map_err(failed)
+}
+
+fn seconds(length: Duration) -> i64 {
+    i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
+}

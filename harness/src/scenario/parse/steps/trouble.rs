@@ -1,0 +1,155 @@
+//! Steps that let something go wrong.
+
+use std::time::Duration;
+
+use mirrorlab_protocol::names::Operation;
+
+use super::super::reader::Fields;
+use super::{Read, Steps};
+use crate::scenario::grammar;
+use crate::scenario::mistake::{Mistake, one_of};
+use crate::scenario::model::{Fault, FaultKind, Hit, StepKind, TokenDefect, TokenFault};
+use crate::scenario::place::Spanned;
+use crate::scenario::yaml::{Data, Node};
+
+impl Steps<'_> {
+    pub(super) fn maintenance(&mut self, body: &Node) -> Option<Read> {
+        const WHAT: &str = "how long SuperOffice is closed";
+        let mut after = Duration::ZERO;
+        let length = match &body.data {
+            Data::Scalar { .. } => self.reader.duration(body, WHAT)?,
+            _ => {
+                let fields = self.reader.fields(body, &grammar::MAINTENANCE)?;
+                if let Some(node) = fields.get("in") {
+                    after = self.reader.duration(node, "in how long it begins")?;
+                }
+                let node = fields.need(self.reader, "for")?;
+                self.reader.duration(node, WHAT)?
+            }
+        };
+        Some((None, StepKind::Maintenance { after, length }))
+    }
+
+    /// Which calls are hit; one, unless the file says how many.
+    fn hit(&mut self, tenant: Option<&Spanned<String>>, fields: &Fields<'_>) -> Hit {
+        let operations = Operation::ALL.map(|o| (o.name(), o));
+        let operation = fields
+            .get("operation")
+            .and_then(|n| self.reader.word(n, "an operation", &operations));
+        let table = fields
+            .get("table")
+            .and_then(|n| self.reader.text(n, "a table's name"));
+        if let Some(table) = &table {
+            self.ledger.check_ever(self.reader, tenant, table);
+            if let (
+                Some(operation @ (Operation::Authenticate | Operation::ReplicationCompleted)),
+                Some(node),
+            ) = (operation, fields.get("table"))
+            {
+                self.reader.note(Mistake::new(
+                    node.at,
+                    format!("{operation} is not about a table"),
+                    "so this hits nothing",
+                ));
+            }
+        }
+        let mut number = |key: &str, what: &str, min: u64| {
+            let n = fields
+                .get(key)
+                .and_then(|n| self.reader.number(n, what, min, 1_000_000))?;
+            u32::try_from(n).ok()
+        };
+        let after = number("after", "how many calls pass first", 0).unwrap_or(0);
+        let all = fields
+            .get("calls")
+            .is_some_and(|n| matches!(&n.data, Data::Scalar { text, .. } if text == "all"));
+        let calls = match all {
+            true => None,
+            false => Some(number("calls", "how many calls are hit, or `all`", 1).unwrap_or(1)),
+        };
+        Hit {
+            operation,
+            table,
+            after,
+            calls,
+        }
+    }
+
+    pub(super) fn token(&mut self, body: &Node) -> Option<Read> {
+        let defects = TokenDefect::ALL.map(|d| (d.name(), d));
+        if let Data::Scalar { .. } = body.data {
+            let defect = self
+                .reader
+                .word(body, "what can be wrong with a token", &defects)?;
+            let hit = Hit {
+                operation: None,
+                table: None,
+                after: 0,
+                calls: Some(1),
+            };
+            return Some((None, StepKind::Token(TokenFault { defect, hit })));
+        }
+        let fields = self.reader.fields(body, &grammar::TOKEN)?;
+        let tenant = self.tenant(&fields)?;
+        let hit = self.hit(tenant.as_ref(), &fields);
+        let node = fields.need(self.reader, "defect")?;
+        let defect = self
+            .reader
+            .word(node, "what can be wrong with a token", &defects)?;
+        Some((tenant, StepKind::Token(TokenFault { defect, hit })))
+    }
+
+    pub(super) fn fault(&mut self, body: &Node) -> Option<Read> {
+        let fields = self.reader.fields(body, &grammar::FAULT)?;
+        let tenant = self.tenant(&fields)?;
+        let hit = self.hit(tenant.as_ref(), &fields);
+        let named: Vec<_> = grammar::FAULT_KINDS
+            .into_iter()
+            .filter(|k| fields.get(k).is_some())
+            .collect();
+        let (key, node) = match named.as_slice() {
+            [key] => (*key, fields.get(key)?),
+            [] => {
+                let mistake = Mistake::new(
+                    fields.at,
+                    "this does not say what the calls meet",
+                    "no kind of fault",
+                );
+                self.reader
+                    .note(mistake.help(format!("say one of {}", one_of(grammar::FAULT_KINDS))));
+                return None;
+            }
+            [first, second, ..] => {
+                let (first, second) = (fields.key_at(first)?, fields.key_at(second)?);
+                self.reader.note(
+                    Mistake::new(second, "a call can meet only one thing", "the second")
+                        .and(first, "the first")
+                        .help("write a `fault` step for each"),
+                );
+                return None;
+            }
+        };
+        let kind = match key {
+            "refuse" => FaultKind::Refuse(self.reader.text(node, "the text of the refusal")?.value),
+            "http" => {
+                let status = self
+                    .reader
+                    .number(node, "an HTTP status from 300 to 599", 300, 599)?;
+                FaultKind::Http(u16::try_from(status).ok()?)
+            }
+            _ => {
+                let words: Vec<_> = FaultKind::NAMED
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, (k, ..))| *k == key)
+                    .map(|(at, (_, word, _))| (*word, at))
+                    .collect();
+                let at = self
+                    .reader
+                    .word(node, &format!("what can happen to `{key}`"), &words)?;
+                FaultKind::NAMED[at].2.clone()
+            }
+        };
+        Some((tenant, StepKind::Fault(Fault { kind, hit })))
+    }
+}
