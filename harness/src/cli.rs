@@ -110,7 +110,6 @@ impl CliError {
 #[command(
     name = "mirrorlab",
     version,
-    propagate_version = true,
     max_term_width = 110,
     after_help = "\
 Examples:

@@ -131,22 +131,23 @@ impl KeySet {
             move |why| KeySetError::Write { path, why }
         };
         // A link to an empty directory is that directory.
-        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let is_there = path.exists();
-        if is_there && !path.is_dir() {
-            return Err(KeySetError::NotADirectory(path.clone()));
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let is_there = target.exists();
+        if is_there && !target.is_dir() {
+            return Err(KeySetError::NotADirectory(path.to_owned()));
         }
-        if is_there && fs::read_dir(path).map_err(failed(path))?.next().is_some() {
-            return Err(KeySetError::NotEmpty(path.clone()));
+        if is_there && fs::read_dir(&target).map_err(failed(path))?.next().is_some() {
+            return Err(KeySetError::NotEmpty(path.to_owned()));
         }
-        let parent = match path.parent() {
+        let parent = match target.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
-            None => return Err(KeySetError::NotEmpty(path.clone())),
+            // The root is no place for keys, empty or not.
+            None => return Err(KeySetError::NotEmpty(path.to_owned())),
         };
         if !parent.is_dir() {
             return Err(KeySetError::NoParent {
-                path: path.clone(),
+                path: path.to_owned(),
                 parent: parent.to_owned(),
             });
         }
@@ -160,16 +161,13 @@ impl KeySet {
         }
         open_directory(beside.path()).map_err(failed(path))?;
         if is_there {
-            fs::remove_dir(path).map_err(failed(path))?;
+            fs::remove_dir(&target).map_err(failed(path))?;
         }
         let made = beside.keep();
-        fs::rename(&made, path).map_err(|why| {
+        fs::rename(&made, &target).map_err(|why| {
             // What cannot be put in its place must not stay beside it; the first error is the one to tell.
             let _ = fs::remove_dir_all(&made);
-            KeySetError::Write {
-                path: path.clone(),
-                why,
-            }
+            failed(path)(why)
         })
     }
 

@@ -286,7 +286,7 @@ mod tests {
         let text = "\u{feff}# one\r\nTABLE [a ]]b]\r\n\t[the key] decimal (18, 2)  NOT NULL\n\n  # two\n  \
                     x  varchar( max )  null  default (N'not null # x')\n    null int not  null\n";
         let tables = parse("f", text).unwrap();
-        insta::assert_snapshot!(write(&tables), @r"
+        insta::assert_snapshot!(write(&tables), @"
         table [a ]]b]
             [the key]  decimal(18,2)  not null
             x          varchar(max)   null      default (N'not null # x')

@@ -4,10 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use mirrorlab_protocol::names::same_name;
+use mirrorlab_simulator::blocked;
+use mirrorlab_simulator::source::sqlite::tracking;
 
 use super::{CliError, Exit, values};
 use crate::compare::output::Form;
-use crate::compare::{self as comparer, Ignore, Options, Side as _, SqliteSide};
+use crate::compare::{self as comparer, Ignore, Options, Side as _, SideTable, SqliteSide};
 
 /// How a report looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -24,13 +27,15 @@ pub enum Format {
 /// The flags of `mirrorlab compare`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-LEFT is what should be, RIGHT what is: a source and its mirror, SQLite files both. They are only read. Metadata and
-change tracking tables are left out. Whatever else is not compared is listed, with the reason.
+LEFT is what should be, RIGHT what is: a source and its mirror, SQLite files
+both. They are only read. Change tracking, metadata, and blocked tables that
+RIGHT does not have are left out. What is not compared is listed, with the
+reason.
 
 Examples:
   mirrorlab compare sources/Cust10001.db mirrors/Mirror_Cust10001.db
   mirrorlab compare before.db after.db --table contact --table person
-  mirrorlab compare source.db mirror.db --ignore '*.updated' --format csv > findings.csv
+  mirrorlab compare source.db mirror.db --ignore '*.updated' --format csv
 
 Exit code 0: equal. 1: they differ.")]
 pub struct CompareArgs {
@@ -63,23 +68,26 @@ pub struct CompareArgs {
 /// [`CliError`].
 pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
     let (left_name, right_name) = names(&args.left, &args.right);
-    let open =
-        |name: &str, path: &Path| SqliteSide::open(name, path, Box::new(is_data)).map_err(CliError::broken);
+    let open = |name: &str, path: &Path| {
+        SqliteSide::open(name, path, Box::new(|table| !tracking::is_own(table))).map_err(CliError::broken)
+    };
     let mut left = open(&left_name, &args.left)?;
     let mut right = open(&right_name, &args.right)?;
-    if left.tables().map_err(CliError::broken)?.is_empty()
-        && right.tables().map_err(CliError::broken)?.is_empty()
-    {
+    let lefts = left.tables().map_err(CliError::broken)?;
+    let rights = right.tables().map_err(CliError::broken)?;
+    if lefts.iter().chain(&rights).all(is_metadata) {
         return Err(CliError::broken(format!(
             "there is nothing to compare: neither {} nor {} has a table",
             args.left.display(),
             args.right.display()
         )));
     }
+    let mut ignore = args.ignore;
+    ignore.extend(expected_differences(&lefts, &rights));
     let options = Options {
         tables: (!args.tables.is_empty()).then_some(args.tables),
         columns: (!args.columns.is_empty()).then_some(args.columns),
-        ignore: args.ignore,
+        ignore,
         findings_per_table_max: args.max,
     };
     let report = comparer::compare(&mut left, &mut right, &options).map_err(|error| match error {
@@ -104,14 +112,38 @@ pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
     })
 }
 
-/// Whether a table holds a customer's data: not the metadata of a mirror, nor the tracking of a source.
-fn is_data(table: &str) -> bool {
-    let lower = table.to_ascii_lowercase();
-    !lower.ends_with("_mirroring") && !lower.starts_with(TRACKING_PREFIX)
+/// What two mirrors, or a source and its mirror, need not have in common: each side's own metadata, and tables of left
+/// that SuperOffice never mirrors.
+fn expected_differences(lefts: &[SideTable], rights: &[SideTable]) -> Vec<Ignore> {
+    let ignore = |table: &SideTable, why: String| Ignore {
+        table: Some(table.name.clone()),
+        column: None,
+        why,
+    };
+    let mut ignored = Vec::new();
+    for table in lefts.iter().chain(rights).filter(|t| is_metadata(t)) {
+        ignored.push(ignore(table, "the mirroring server's own metadata".into()));
+    }
+    for table in lefts {
+        if let Some(why) = blocked::why_not(&table.name)
+            && !rights.iter().any(|t| same_name(&t.name, &table.name))
+        {
+            ignored.push(ignore(table, format!("never mirrored: {why}")));
+        }
+    }
+    ignored
 }
 
-/// What the tracking tables of an embedded source begin with.
-const TRACKING_PREFIX: &str = "mirrorlab_ct_";
+/// `<context>_mirroring` with its two columns that every mirroring server's has (doc).
+fn is_metadata(table: &SideTable) -> bool {
+    let has = |column| {
+        table
+            .shape
+            .as_ref()
+            .is_ok_and(|shape| shape.position(column).is_some())
+    };
+    table.name.to_ascii_lowercase().ends_with("_mirroring") && has("tablename") && has("LSN")
+}
 
 /// The shortest names that tell the two files apart.
 fn names(left: &Path, right: &Path) -> (String, String) {

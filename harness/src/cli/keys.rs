@@ -26,8 +26,9 @@ pub enum KeysCommand {
 /// The flags of `mirrorlab keys new`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Makes SuperOffice's certificate and key, the application's key pair (RSA XML and PEM), a TLS certificate for localhost
-with its authority, and a note that says which file goes where. Private files are readable by their owner alone.
+Makes SuperOffice's certificate and key, the application's key pair (RSA XML and
+PEM), a TLS certificate for localhost with its authority, and a note that says
+which file goes where. Private files are readable by their owner alone.
 
 Examples:
   mirrorlab keys new keys
@@ -60,9 +61,10 @@ pub fn run(args: KeysArgs) -> Result<Exit, CliError> {
 }
 
 fn check_empty(dir: &Path) -> Result<(), CliError> {
-    match std::fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_some() => Err(explained(KeySetError::NotEmpty(dir.to_owned()))),
-        _ => Ok(()),
+    let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+    match is_empty {
+        true => Ok(()),
+        false => Err(explained(KeySetError::NotEmpty(dir.to_owned()))),
     }
 }
 

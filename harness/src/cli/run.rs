@@ -9,8 +9,9 @@ use super::{CliError, Exit};
 /// The flags of `mirrorlab run`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Starts a mirroring server on loopback with TLS and mirrors in a temporary place, and a simulator with certificates of
-its own; plays every scenario, compares mirror and source, and says for each whether it holds.
+Starts a mirroring server on loopback, with TLS and mirrors in a temporary
+place, and a simulator with certificates of its own; plays every scenario,
+compares mirror and source, and says for each whether it holds.
 
 Examples:
   mirrorlab run scenarios

@@ -20,14 +20,16 @@ pub enum LogFormat {
 /// The flags of `mirrorlab serve`. A flag that is given wins over the configuration file.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Settings come from the TOML file, or from flags, which win over it. SIGTERM and Ctrl-C end it after the calls under way.
+Settings come from the TOML file, or from flags, which win over it. SIGTERM and
+Ctrl-C end it after the calls under way.
 
 Examples:
   mirrorlab keys new keys
-  mirrorlab serve --application-id my-app --application-key keys/application-private-key.xml --trust keys/trust \\
-    --tls-cert keys/tls-certificate.pem --tls-key keys/tls-private-key.pem --mirrors mirrors
+  mirrorlab serve --application-id my-app --trust keys/trust \\
+    --application-key keys/application-private-key.xml --mirrors mirrors \\
+    --tls-cert keys/tls-certificate.pem --tls-key keys/tls-private-key.pem
   mirrorlab serve --config mirrorlab.toml --listen 0.0.0.0:8443
-  mirrorlab serve --config mirrorlab.toml --plain-http      behind a proxy that speaks TLS")]
+  mirrorlab serve --config mirrorlab.toml --plain-http    (behind a TLS proxy)")]
 pub struct ServeArgs {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE")]
@@ -73,7 +75,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub name_template: Option<String>,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `info,mirrorlab_server=debug`
-    #[arg(long, value_name = "FILTER", env = "MIRRORLAB_LOG")]
+    #[arg(long, value_name = "FILTER", env = "MIRRORLAB_LOG", hide_env_values = true)]
     pub log: Option<String>,
     /// How log lines look
     #[arg(long, value_name = "FORMAT", value_enum)]

@@ -10,15 +10,18 @@ use super::{CliError, Exit, values};
 /// The flags of `mirrorlab simulate`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Makes source databases for the tenants Cust10001, Cust10002 …, approves the application for each, and pushes them to the
-endpoint as SuperOffice's mirroring task does: at once, then every 20 minutes unless told otherwise. Each cycle's event
-is printed. Of the application's key only the public half is needed.
+Makes source databases for the tenants Cust10001, Cust10002 …, approves the
+application for each, and pushes them to the endpoint as SuperOffice's mirroring
+task does: at once, then every 20 minutes unless told otherwise. Each cycle's
+event is printed. Of the application's key only the public half is needed.
 
 Examples:
-  mirrorlab simulate --endpoint https://localhost:8443/MirroringClientService.svc --keys keys \\
-    --ca keys/tls-ca.pem --application-id my-app --cycles 1
-  mirrorlab simulate --endpoint https://mirror.example.com/crm/MirroringClientService.svc --keys keys \\
-    --application-id my-app --tenants 3 --every 30s --changes 50 --events events.jsonl --data sources")]
+  mirrorlab simulate --keys keys --application-id my-app --cycles 1 \\
+    --endpoint https://localhost:8443/MirroringClientService.svc \\
+    --ca keys/tls-ca.pem
+  mirrorlab simulate --keys keys --application-id my-app --tenants 3 \\
+    --endpoint https://example.com/crm/MirroringClientService.svc \\
+    --every 30s --changes 50 --events events.jsonl --data sources")]
 pub struct SimulateArgs {
     /// The endpoint's URL
     #[arg(long, value_name = "URL")]

@@ -1,5 +1,6 @@
 //! A SQLite file as a side: a source, or a mirror.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,18 +36,28 @@ impl SqliteSide {
     /// [`SideError`] where the file is not there, cannot be read, or is no database.
     pub fn open(name: &str, path: &Path, filter: TableFilter) -> Result<SqliteSide, SideError> {
         let failed = |why: String| SideError {
-            side: format!("{name} ({})", path.display()),
+            side: match path.ends_with(name) || path.as_os_str() == name {
+                true => path.display().to_string(),
+                false => format!("{name} ({})", path.display()),
+            },
             table: None,
             why,
         };
-        if path.is_dir() {
-            return Err(failed("it is a directory, not a database file".into()));
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => return Err(failed("it is a directory, not a database file".into())),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(failed("there is no such file".into()));
+            }
+            Err(error) => return Err(failed(error.to_string())),
         }
-        if !path.exists() {
-            return Err(failed("there is no such file".into()));
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // Not READ_ONLY: such a connection leaves the files of a write-ahead log behind when it goes. Where the file may
+        // not be written, SQLite itself falls back to reading; where it may, `query_only` forbids it.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| failed(sqlite::explain(&e)))?;
+        connection
+            .execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")
+            .map_err(|e| failed(sqlite::explain(&e)))?;
         connection
             .busy_timeout(BUSY_WAIT)
             .map_err(|e| failed(sqlite::explain(&e)))?;

@@ -478,6 +478,17 @@ fn one_moment_of_a_file_that_is_being_written() {
         .execute_batch("INSERT INTO t VALUES (3)")
         .unwrap_err();
     assert!(refused.to_string().contains("readonly"), "{refused}");
+    drop((writer, early));
+    assert!(
+        compare(&mut open(), &mut open(), &Options::default())
+            .unwrap()
+            .is_equal()
+    );
+    let left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["a.db"], "no write-ahead log is left beside it");
 }
 
 #[test]
