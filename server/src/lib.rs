@@ -9,7 +9,6 @@
 //! - [`hooks`]: the MirrorAdmin for people who write no Rust: a name template, SQL files, webhooks
 //! - [`events`]: what the server tells the partner
 //! - [`schema_change`]: what a table's new schema asks for
-//! - [`trust`]: the signed token of every call, and the certificates it is checked under
 //! - [`store`]: where mirrors live; rows and LSN in one transaction
 //! - [`config`]: settings from a TOML file
 
@@ -23,6 +22,8 @@ pub mod page;
 pub mod schema_change;
 pub mod service;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod trust;
 mod web;
 pub mod wsdl;

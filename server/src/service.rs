@@ -26,11 +26,6 @@ use crate::page;
 use crate::trust::{Tenant, Trust};
 use crate::wsdl;
 
-/// What Authenticate answers as its interfaces (seen).
-pub const SUPPORTED_INTERFACES: &str = "1";
-/// What Authenticate answers as its build (seen).
-pub const BUILD: &str = "4.0.0.0/Release_1";
-
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -271,10 +266,6 @@ impl Service {
         {
             let now = self.clock.now();
             detail.signed_application_token = Some(answer::sign(&tenant.nonce, now, &self.application_key));
-            detail
-                .supported_interfaces
-                .get_or_insert_with(|| SUPPORTED_INTERFACES.to_owned());
-            detail.build.get_or_insert_with(|| BUILD.to_owned());
         }
         respond(&response, context)
     }
