@@ -13,7 +13,7 @@ use mirrorlab_protocol::datetime::DateTime;
 use mirrorlab_protocol::keys::{KeyError, PrivateKey};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256};
 
-pub use tokens::{Minted, TokenDefect, Tokens, UnknownDefect};
+pub use tokens::{FOREIGN_TENANT, Minted, TokenDefect, Tokens, UnknownDefect};
 
 /// The size of SuperOffice's keys, in bits (seen).
 pub const KEY_BITS: usize = 2048;

@@ -21,13 +21,26 @@ mod tests;
 
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::value::Value;
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
 
 pub use change::{Counts, Drawn, business_changes, draw_changes};
 pub use row::RowDraw;
 
 use crate::source::{Change, Source, SourceError};
 use keys::NewKeys;
+
+/// A generator of its own for each purpose, all from one seed.
+pub fn seeded(seed: u64, purpose: &[&str]) -> ChaCha8Rng {
+    let mut hasher = Sha256::new();
+    hasher.update(seed.to_le_bytes());
+    for part in purpose {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    ChaCha8Rng::from_seed(hasher.finalize().into())
+}
 
 /// What drawn rows look like.
 #[derive(Debug, Clone, PartialEq, Eq)]

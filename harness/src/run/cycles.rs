@@ -87,6 +87,7 @@ pub fn due(world: &mut World, contexts: &[String], length: i64) -> Result<Vec<Ra
     let until = world.source_clock.now().saturating_add(length);
     let clock = std::sync::Arc::clone(&world.source_clock);
     let reports = world.office.advance(&clock, until);
+    let schedule = world.office.schedule().clone();
     let ran = contexts.iter().map(|context| {
         let own: Vec<&CycleReport> = reports.iter().filter(|r| r.context == *context).collect();
         // They belong to no single one of these cycles.
@@ -96,7 +97,7 @@ pub fn due(world: &mut World, contexts: &[String], length: i64) -> Result<Vec<Ra
             cycles: own.iter().map(|report| result(world, report)).collect(),
             starts: own
                 .iter()
-                .map(|report| world.local_minute(report.started))
+                .map(|report| schedule.local_minute(report.started))
                 .collect(),
         }
     });

@@ -94,14 +94,14 @@ impl FaultyEndpoint {
     pub fn new(
         inner: Arc<dyn Endpoint>,
         stop_server: Box<StopServer>,
-        application_key: PrivateKey,
+        keys: RunKeys,
         clock: Arc<dyn Clock>,
     ) -> FaultyEndpoint {
         FaultyEndpoint {
             inner,
-            faults: Mutex::new(Vec::new()),
+            state: Mutex::new(State::default()),
             stop_server,
-            application_key,
+            keys,
             clock,
         }
     }
@@ -166,7 +166,7 @@ impl FaultyEndpoint {
             return (None, None);
         }
         let tables = tables_of(&call.body);
-        let mut strikes = |counter: &mut Counter| counter.strikes(call.operation, &call.context, &tables);
+        let strikes = |counter: &mut Counter| counter.strikes(call.operation, &call.context, &tables);
         let mut fault = None;
         for (kind, counter) in faults {
             if strikes(counter) && fault.is_none() {

@@ -9,6 +9,7 @@ use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::store::{MirrorPlace, MirrorStore};
 use mirrorlab_simulator::source::sqlite::tracking;
 use rusqlite::Connection;
+use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::types::ValueRef;
 
 use super::check::{self, Mismatch};

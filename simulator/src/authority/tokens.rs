@@ -7,12 +7,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mirrorlab_protocol::token::{self, AUDIENCE_PREFIX, CONTEXT_CLAIM, Claims, LIFETIME_SECONDS};
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::Authority;
+use crate::draw::seeded;
 
 /// The tenant that [`TokenDefect::ForeignTenant`] names where nothing else is said.
 pub const FOREIGN_TENANT: &str = "Cust99999";
@@ -345,17 +346,6 @@ impl Tokens {
             TokenDefect::Repeated => self.sign(nonce, now),
         })
     }
-}
-
-/// A generator of its own for each purpose, all from one seed.
-pub(crate) fn seeded(seed: u64, purpose: &[&str]) -> ChaCha8Rng {
-    let mut hasher = Sha256::new();
-    hasher.update(seed.to_le_bytes());
-    for part in purpose {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    ChaCha8Rng::from_seed(hasher.finalize().into())
 }
 
 /// RFC 2104 over SHA-256.
