@@ -1,4 +1,10 @@
 //! How a call reaches the partner: over HTTPS, or straight into a service in the same process, with the same bytes.
+//!
+//! - [`https`]: over the network
+//! - [`record`]: keeps every request and answer in files
+
+pub mod https;
+pub mod record;
 
 use std::time::Duration;
 
@@ -62,4 +68,10 @@ pub trait Endpoint: Send + Sync {
     /// # Errors
     /// [`TransportError`] where no HTTP answer came. A bad status is a [`Reply`].
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError>;
+}
+
+impl<E: Endpoint + ?Sized> Endpoint for std::sync::Arc<E> {
+    fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
+        (**self).call(call)
+    }
 }

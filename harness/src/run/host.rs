@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use mirrorlab_engines::sqlite::Durability;
 use mirrorlab_protocol::certificate::Certificate;
@@ -18,7 +17,7 @@ use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::trust::Trust;
 use mirrorlab_server::trust::directory::CertificateDirectory;
 use mirrorlab_server::trust::resolver::{CertificateResolver, KeyId, ResolveError, ResolverLimits};
-use mirrorlab_simulator::endpoint::https::{HttpsEndpoint, HttpsSettings};
+use mirrorlab_simulator::endpoint::https::{HttpsEndpoint, HttpsOptions, Trust as Roots};
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -26,6 +25,9 @@ use tokio::task::JoinHandle;
 
 use super::keys::{APPLICATION_ID, RunKeys};
 use crate::scenario::model::CertificateStrategy;
+
+/// The file with the authority of the listener's certificate.
+const CA: &str = "tls-ca.pem";
 
 /// How calls reach the server.
 #[derive(Debug, Clone)]
@@ -180,12 +182,8 @@ impl Host {
         let task = handle.spawn(http::serve(listener, service, http, std::future::pending()));
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         let url = format!("https://localhost:{}/{SERVICE_FILE}", address.port());
-        let settings = HttpsSettings {
-            roots: Some(keys.set.tls_ca.clone().into_bytes()),
-            insecure: false,
-            timeout: Duration::from_secs(100),
-        };
-        let endpoint = HttpsEndpoint::new(&url, &settings, handle.clone()).map_err(|e| failed(&e))?;
+        let options = HttpsOptions { trust: Roots::File(self.settings.dir.join(CA)), ..HttpsOptions::new(&url) };
+        let endpoint = HttpsEndpoint::new(options, handle.clone()).map_err(|e| failed(&e))?;
         Ok(Arc::new(endpoint))
     }
 }
