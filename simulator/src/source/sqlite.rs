@@ -134,6 +134,25 @@ impl SqliteSource {
         })
     }
 
+    /// As [`SqliteSource::write`], for work that makes and drops triggers alone: what is known of the tables stays known.
+    fn write_triggers(
+        &mut self,
+        doing: &str,
+        work: impl FnOnce(&Connection, i64) -> Result<(), Trouble>,
+    ) -> Result<(), SourceError> {
+        let shapes = std::mem::take(&mut self.shapes);
+        let done = self.write(doing, |connection, now| {
+            let known = shapes.is_current(connection)?;
+            work(connection, now)?;
+            Ok(known.then_some(shape::number(connection)?))
+        });
+        self.shapes = shapes;
+        if let Some(number) = done? {
+            self.shapes.still(number);
+        }
+        Ok(())
+    }
+
     fn write_unsealed<T>(
         &mut self,
         doing: &str,
@@ -201,7 +220,7 @@ impl Source for SqliteSource {
     fn truncate(&mut self, table: &str) -> Result<(), SourceError> {
         let doing = format!("truncate table `{table}`");
         let found = self.find(table, &doing)?;
-        self.write(&doing, |connection, now| {
+        self.write_triggers(&doing, |connection, now| {
             Ok(tracking::truncate(connection, &found, now)?)
         })
     }
@@ -246,7 +265,7 @@ impl Source for SqliteSource {
     fn set_tracking(&mut self, table: &str, on: bool) -> Result<(), SourceError> {
         let doing = format!("switch tracking of `{table}` {}", if on { "on" } else { "off" });
         let found = self.find(table, &doing)?;
-        self.write(&doing, |connection, now| {
+        self.write_triggers(&doing, |connection, now| {
             match tracking::tracked(connection, &found.name)? {
                 Some(known) if !on => tracking::forget(connection, known.id)?,
                 None if on => tracking::start(connection, &found, now)?,

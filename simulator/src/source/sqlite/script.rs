@@ -85,12 +85,9 @@ pub(super) fn run(
     sql: &str,
     guard: &Guard,
 ) -> Result<(), Trouble> {
-    let number = |connection: &Connection| {
-        connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0))
-    };
-    let (version, declared) = (tracking::version(connection)?, number(connection)?);
+    let (version, declared) = (tracking::version(connection)?, shape::number(connection)?);
     guard.run(connection, sql)?;
-    if declared == number(connection)? {
+    if declared == shape::number(connection)? {
         return check_rows(connection, before, version);
     }
     tracking::follow_tables(connection)?;

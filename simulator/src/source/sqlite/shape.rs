@@ -22,12 +22,20 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
+    /// Whether what is remembered is what the catalogue says.
+    pub fn is_current(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        Ok(self.number == Some(number(connection)?))
+    }
+
+    /// Says that the catalogue's new number brought no other tables.
+    pub fn still(&mut self, number: i64) {
+        self.number = Some(number);
+    }
+
     /// Every table in name order. Not to be called inside a transaction that may yet be rolled back: the number of its
     /// catalogue would be given out again.
     pub fn tables(&mut self, connection: &Connection) -> Result<Arc<Vec<Table>>, Trouble> {
-        let number: i64 = connection
-            .prepare_cached("PRAGMA schema_version")?
-            .query_row([], |row| row.get(0))?;
+        let number = number(connection)?;
         if self.number == Some(number) {
             return Ok(Arc::clone(&self.tables));
         }
@@ -47,6 +55,13 @@ impl Shapes {
         self.number = Some(number);
         Ok(Arc::clone(&self.tables))
     }
+}
+
+/// SQLite's number of the catalogue as it is now: another one after each change.
+pub(super) fn number(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("PRAGMA schema_version")?
+        .query_row([], |row| row.get(0))
 }
 
 /// Names and declarations of every table but tracking's own, in name order.

@@ -545,3 +545,32 @@ fn what_another_program_writes_is_tracked_as_well() {
     assert_eq!(state(&mut source).0, version + 3);
     assert_eq!(changes(&mut source, "a", version + 2), "D2");
 }
+
+#[test]
+fn every_connection_sees_the_tables_as_they_are() {
+    let (dir, mut source) = tracked();
+    let mut other = open(&dir);
+    assert_eq!(other.tables().unwrap(), [pair("a")]);
+    source.set_tracking("a", false).unwrap();
+    source.truncate("a").unwrap();
+    source.create_table(&pair("b")).unwrap();
+    source.set_tracking("b", true).unwrap();
+    assert_eq!(other.tables().unwrap(), [pair("a"), pair("b")]);
+    other.drop_table("A").unwrap();
+    other.backup("without a").unwrap();
+    // Refused in the middle: what was seen on the way is forgotten.
+    source
+        .execute("CREATE TABLE c (k int PRIMARY KEY); nonsense")
+        .unwrap_err();
+    other.create_table(&pair("d")).unwrap();
+    assert_eq!(source.tables().unwrap(), [pair("b"), pair("d")]);
+    source.set_tracking("d", true).unwrap();
+    assert_eq!(source.tables().unwrap(), [pair("b"), pair("d")]);
+    other.restore("without a").unwrap();
+    assert_eq!(source.tables().unwrap(), [pair("b")]);
+    let error = source.count("d").unwrap_err().to_string();
+    assert!(
+        error.ends_with("cannot count the rows of `d`: there is no table `d`"),
+        "{error}"
+    );
+}

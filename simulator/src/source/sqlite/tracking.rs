@@ -14,7 +14,7 @@
 //! | any | gone | D | also a row that was inserted and deleted in between |
 //!
 //! Entries carry the counter's next version. A transaction that made any moves the counter by one when it commits
-//! ([`seal`]); one that is rolled back takes its entries with it.
+//! (`seal`); one that is rolled back takes its entries with it.
 
 use mirrorlab_engines::sqlite::quote;
 use mirrorlab_protocol::names::same_name;
