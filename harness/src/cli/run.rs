@@ -1,10 +1,23 @@
 //! `mirrorlab run`.
 
-use std::path::PathBuf;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirrorlab_protocol::clock::{Clock as _, SystemClock};
+use mirrorlab_simulator::schema_file::superoffice;
 
 use super::{CliError, Exit};
+use crate::report::{RunVerdict, Style, Terminal};
+use crate::run::host::Transport;
+use crate::run::keys::RunKeys;
+use crate::run::runner::{self, Progress, RunSettings};
+use crate::run::world::WorldSettings;
+use crate::scenario::Catalogue;
+use crate::scenario::discover::{DiscoverError, discover};
+
+/// How wide a mistake in a scenario file is shown, in characters.
+const WIDTH: usize = 110;
 
 /// The flags of `mirrorlab run`.
 #[derive(Debug, Clone, Args)]
@@ -47,6 +60,97 @@ pub struct RunArgs {
 /// # Errors
 /// [`CliError`].
 pub fn run(args: RunArgs) -> Result<Exit, CliError> {
-    let _ = args;
-    Err(CliError::broken("`mirrorlab run` is not in this build"))
+    let catalogue = Catalogue::new(superoffice().iter().cloned());
+    let scenarios = discover(&args.paths, &args.only, &catalogue).map_err(|error| cannot_read(&error))?;
+    // Asked before anything is done, so that an hour's run is not lost to a wrong path.
+    if let Some(json) = &args.json {
+        std::fs::File::create(json).map_err(|why| CliError::usage(format!("cannot write {}: {why}", json.display())))?;
+    }
+    let place = Place::new(args.keep.as_deref())?;
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let keys = RunKeys::generate(SystemClock.now()).map_err(CliError::broken)?;
+    if args.keep.is_some() {
+        keys.set.write(&place.path().join("keys")).map_err(CliError::broken)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
+    let settings = RunSettings {
+        world: WorldSettings {
+            keys,
+            seed,
+            transport: if args.in_process { Transport::InProcess } else { Transport::Tls(runtime.handle().clone()) },
+            keep_messages: args.keep.is_some(),
+        },
+        jobs: usize::from(args.jobs),
+        dir: place.path().to_owned(),
+        keep: args.keep.is_some(),
+    };
+    let mut out = io::stdout().lock();
+    writeln!(out, "seed {seed}, {} scenarios", scenarios.len()).map_err(CliError::output)?;
+    let names = scenarios.iter().map(|s| (s.id.as_str(), s.title.as_str()));
+    let mut terminal = Terminal::new(out, Style::detect(), names);
+    let mut failed = None;
+    let result = runner::run(&scenarios, &settings, &mut |progress| match progress {
+        Progress::Begins(scenario) => terminal.begins(&scenario.id),
+        Progress::Ended(ended) => {
+            if let Err(error) = terminal.ended(ended) {
+                failed.get_or_insert(error);
+            }
+        }
+    });
+    if let Some(error) = failed {
+        return Err(CliError::output(error));
+    }
+    drop(terminal.run_ended(&result).map_err(CliError::output)?);
+    if let Some(json) = &args.json {
+        result
+            .write_json(json)
+            .map_err(|why| CliError::broken(format!("cannot write {}: {why}", json.display())))?;
+    }
+    Ok(match result.verdict() {
+        RunVerdict::Held => Exit::Held,
+        RunVerdict::Failed => Exit::Failed,
+        RunVerdict::Broken => Exit::Broken,
+    })
+}
+
+/// Where worlds are made.
+enum Place {
+    Kept(PathBuf),
+    Passing(tempfile::TempDir),
+}
+
+impl Place {
+    fn new(keep: Option<&Path>) -> Result<Place, CliError> {
+        let Some(dir) = keep else {
+            let made = tempfile::Builder::new().prefix("mirrorlab-").tempdir();
+            let failed = |why| CliError::broken(format!("cannot make a temporary directory: {why}"));
+            return made.map(Place::Passing).map_err(failed);
+        };
+        let failed = |why: io::Error| CliError::usage(format!("--keep {}: {why}", dir.display()));
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        if std::fs::read_dir(dir).map_err(failed)?.next().is_some() {
+            return Err(CliError::usage(format!(
+                "--keep {}: the directory is not empty; name a new one",
+                dir.display()
+            )));
+        }
+        Ok(Place::Kept(dir.to_owned()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Place::Kept(path) => path,
+            Place::Passing(dir) => dir.path(),
+        }
+    }
+}
+
+fn cannot_read(error: &DiscoverError) -> CliError {
+    match error {
+        DiscoverError::NoSuchId { .. } => CliError::usage(error),
+        other => CliError::scenario(other.render(WIDTH, io::stderr().is_terminal()).trim_end()),
+    }
 }

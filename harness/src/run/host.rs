@@ -88,7 +88,8 @@ impl Host {
             std::fs::write(
                 trusted.join("superoffice.cer"),
                 settings.keys.authority.certificate_pem(),
-            )
+            )?;
+            std::fs::write(settings.dir.join(CA), &settings.keys.set.tls_ca)
         };
         write().map_err(|error| HostError(format!("{}: {error}", trusted.display())))?;
         Ok(Host {
