@@ -338,20 +338,26 @@ fn spoil(body: &[u8]) -> Vec<u8> {
 fn mint_defect(defect: TokenDefect) -> Option<authority::TokenDefect> {
     use authority::TokenDefect as Made;
     Some(match defect {
-        TokenDefect::Missing => Made::MissingHeader,
-        TokenDefect::Garbage => Made::Garbage,
-        TokenDefect::Tampered => Made::Tampered,
-        TokenDefect::ForeignKey => Made::WrongKey,
-        TokenDefect::UnknownKey => Made::UnknownKid,
-        TokenDefect::ForeignApplication => Made::OtherAudience,
-        TokenDefect::ForeignIssuer => Made::OtherIssuer,
-        TokenDefect::TwoTenants => Made::TwoTenants,
-        TokenDefect::NoTenant => Made::NoTenant,
+        TokenDefect::WrongKey => Made::WrongKey,
+        TokenDefect::UnknownKid => Made::UnknownKid,
+        TokenDefect::NoKid => Made::NoKid,
         TokenDefect::Expired => Made::Expired,
         TokenDefect::NotYetValid => Made::NotYetValid,
-        TokenDefect::Unsigned => Made::AlgNone,
-        TokenDefect::PublicKeyAsSecret => Made::Hs256,
-        TokenDefect::Replayed => return None,
+        TokenDefect::ForeignTenant => Made::ForeignTenant("Cust99999".to_owned()),
+        TokenDefect::TwoTenants => Made::TwoTenants,
+        TokenDefect::PathTenant => Made::PathTenant,
+        TokenDefect::OtherAudience => Made::OtherAudience,
+        TokenDefect::OtherIssuer => Made::OtherIssuer,
+        TokenDefect::NoNonce => Made::NoNonce,
+        TokenDefect::AlgNone => Made::AlgNone,
+        TokenDefect::Hs256 => Made::Hs256,
+        TokenDefect::Tampered => Made::Tampered,
+        TokenDefect::MissingHeader => Made::MissingHeader,
+        TokenDefect::Empty => Made::Empty,
+        TokenDefect::Garbage => Made::Garbage,
+        TokenDefect::LineBreaks => Made::LineBreaks,
+        TokenDefect::OnlyX5t => Made::OnlyX5t,
+        TokenDefect::Repeated => return None,
     })
 }
 
