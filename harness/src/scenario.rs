@@ -39,6 +39,11 @@ impl Catalogue {
         }
     }
 
+    /// SuperOffice's own tables, as the simulator knows them.
+    pub fn superoffice() -> Catalogue {
+        Catalogue::new(mirrorlab_simulator::schema_file::superoffice().iter().cloned())
+    }
+
     /// A table by name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.get(&fold(name))

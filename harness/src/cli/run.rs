@@ -41,9 +41,9 @@ pub struct RunArgs {
     /// Run only the scenario with this id; may be given several times
     #[arg(long, value_name = "ID")]
     pub only: Vec<String>,
-    /// Draw everything from this seed; without it a fresh one is drawn and printed
-    #[arg(long, value_name = "NUMBER")]
-    pub seed: Option<u64>,
+    /// Draw everything from this seed; another one draws other rows and changes
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
     /// How many scenarios run side by side
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
@@ -64,13 +64,16 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
     let scenarios = discover(&args.paths, &args.only, &catalogue).map_err(|error| cannot_read(&error))?;
     // Asked before anything is done, so that an hour's run is not lost to a wrong path.
     if let Some(json) = &args.json {
-        std::fs::File::create(json).map_err(|why| CliError::usage(format!("cannot write {}: {why}", json.display())))?;
+        std::fs::File::create(json)
+            .map_err(|why| CliError::usage(format!("cannot write {}: {why}", json.display())))?;
     }
     let place = Place::new(args.keep.as_deref())?;
-    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let seed = args.seed;
     let keys = RunKeys::generate(SystemClock.now()).map_err(CliError::broken)?;
     if args.keep.is_some() {
-        keys.set.write(&place.path().join("keys")).map_err(CliError::broken)?;
+        keys.set
+            .write(&place.path().join("keys"))
+            .map_err(CliError::broken)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -80,7 +83,11 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
         world: WorldSettings {
             keys,
             seed,
-            transport: if args.in_process { Transport::InProcess } else { Transport::Tls(runtime.handle().clone()) },
+            transport: if args.in_process {
+                Transport::InProcess
+            } else {
+                Transport::Tls(runtime.handle().clone())
+            },
             keep_messages: args.keep.is_some(),
         },
         jobs: usize::from(args.jobs),

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mirrorlab_protocol::answer;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::message::{self, Request, Response, ResponseDetail};
@@ -85,8 +87,6 @@ struct State {
     calls: BTreeMap<(String, Operation), u64>,
     /// Each tenant's last good token.
     last_tokens: BTreeMap<String, String>,
-    /// Makes each wrong token another one.
-    minted: u64,
 }
 
 impl FaultyEndpoint {
@@ -182,22 +182,17 @@ impl FaultyEndpoint {
         (fault, token)
     }
 
-    /// The call with another token in it.
+    /// The call with another token in it, of the same nonce: what is wrong is wrong in one thing only.
     fn with_token(&self, call: &OutgoingCall, defect: TokenDefect) -> OutgoingCall {
-        let mut state = self.state();
-        state.minted += 1;
+        let right = match soap::peek(&call.body, true) {
+            Peek::Head(head) => head.token.unwrap_or_default(),
+            _ => String::new(),
+        };
         let token = match mint_defect(defect) {
-            None => state.last_tokens.get(&call.context).cloned(),
+            None => self.state().last_tokens.get(&call.context).cloned(),
             Some(wrong) => {
-                let seed = state.minted;
-                let mut tokens = Tokens::new(
-                    Arc::clone(&self.keys.authority),
-                    APPLICATION_ID,
-                    &call.context,
-                    seed,
-                );
-                tokens.spoil(wrong, None);
-                tokens.mint(self.clock.now()).text
+                let tokens = Tokens::new(Arc::clone(&self.keys.authority), APPLICATION_ID, &call.context, 0);
+                tokens.defective(&wrong, &nonce_of(&right), self.clock.now())
             }
         };
         OutgoingCall {
@@ -205,6 +200,14 @@ impl FaultyEndpoint {
             ..call.clone()
         }
     }
+}
+
+/// The nonce in a token of ours.
+fn nonce_of(token: &str) -> String {
+    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = claims.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let nonce = claims.as_ref().and_then(|claims| claims["nonce"].as_str());
+    nonce.unwrap_or_default().to_owned()
 }
 
 impl Endpoint for FaultyEndpoint {

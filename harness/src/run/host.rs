@@ -183,7 +183,10 @@ impl Host {
         let task = handle.spawn(http::serve(listener, service, http, std::future::pending()));
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         let url = format!("https://localhost:{}/{SERVICE_FILE}", address.port());
-        let options = HttpsOptions { trust: Roots::File(self.settings.dir.join(CA)), ..HttpsOptions::new(&url) };
+        let options = HttpsOptions {
+            trust: Roots::File(self.settings.dir.join(CA)),
+            ..HttpsOptions::new(&url)
+        };
         let endpoint = HttpsEndpoint::new(options, handle.clone()).map_err(|e| failed(&e))?;
         Ok(Arc::new(endpoint))
     }

@@ -73,12 +73,14 @@ impl Mistakes {
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_width(width)
             .with_links(false)
+            .with_wrap_lines(false)
             .with_context_lines(1);
         let source = NamedSource::new(self.file.display().to_string(), self.text.clone());
         let mut out = String::new();
         for mistake in self.mistakes.iter().take(SHOWN_MAX) {
+            let mistake = wrapped(mistake, width);
             let shown = Shown {
-                mistake,
+                mistake: &mistake,
                 source: &source,
             };
             if handler.render_report(&mut out, &shown).is_err() {
@@ -98,6 +100,30 @@ impl Mistakes {
             ));
         }
         out
+    }
+}
+
+/// With its longer texts broken at blanks only: miette's own wrapping breaks words with hyphens, which are names here.
+fn wrapped(mistake: &Mistake, width: usize) -> Mistake {
+    let wrap = |text: &str| {
+        let mut lines: Vec<String> = Vec::new();
+        // miette indents these texts by up to eight columns.
+        let room = width.saturating_sub(8).max(20);
+        for word in text.split(' ') {
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        lines.join("\n")
+    };
+    Mistake {
+        message: wrap(&mistake.message),
+        help: mistake.help.as_deref().map(wrap),
+        ..mistake.clone()
     }
 }
 
@@ -187,11 +213,20 @@ fn singular(word: &str) -> String {
 
 /// `a, b or c`, or with an ellipsis where there are too many to read.
 pub fn one_of<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
+    listed(words, "or")
+}
+
+/// `a, b and c`, or with an ellipsis where there are too many to read.
+pub fn all_of<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
+    listed(words, "and")
+}
+
+fn listed<S: AsRef<str>>(words: impl IntoIterator<Item = S>, last_with: &str) -> String {
     let words: Vec<String> = words.into_iter().map(|w| format!("`{}`", w.as_ref())).collect();
     match words.as_slice() {
         [] => "nothing".to_owned(),
         [only] => only.clone(),
-        [first @ .., last] if words.len() <= 30 => format!("{} or {last}", first.join(", ")),
+        [first @ .., last] if words.len() <= 30 => format!("{} {last_with} {last}", first.join(", ")),
         _ => format!("{} …", words[..30].join(", ")),
     }
 }

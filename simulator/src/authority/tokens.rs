@@ -240,6 +240,12 @@ impl Tokens {
         minted
     }
 
+    /// One token with this defect and this nonce, apart from the others; `None` leaves the header out. A
+    /// [`TokenDefect::Repeated`] one is right in all.
+    pub fn defective(&self, defect: &TokenDefect, nonce: &str, now: i64) -> Option<String> {
+        self.spoiled(defect, nonce, now)
+    }
+
     fn next_defect(&mut self) -> Option<TokenDefect> {
         let (defect, left) = self.defect.take()?;
         let after = left.map(|n| n - 1);

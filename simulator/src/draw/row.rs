@@ -85,17 +85,40 @@ impl RowDraw {
     }
 
     /// A row's values with one of them, or a few, drawn anew: (position, value), never the key. Empty for a table that
-    /// has nothing but its key.
+    /// has nothing but its key. Where the table has a column such as `updated`, that one changes too, as it does when
+    /// somebody saves: no update then leaves the row as it was.
     pub fn update(&self, rng: &mut ChaCha8Rng) -> Vec<(usize, Value<'static>)> {
         let others = (self.columns.len() - 1) as u64;
         let how_many = 1 + pick::below(rng, 3);
-        pick::distinct(rng, others, how_many)
+        let stamp = self
+            .columns
+            .iter()
+            .skip(1)
+            .position(|column| column.is_stamp())
+            .map(|at| at + 1);
+        let mut changed: Vec<(usize, Value<'static>)> = pick::distinct(rng, others, how_many)
             .into_iter()
-            .map(|at| {
-                let at = 1 + usize::try_from(at).expect("it is below the number of columns");
-                (at, self.cell(rng, at))
-            })
-            .collect()
+            .map(|at| 1 + usize::try_from(at).expect("it is below the number of columns"))
+            .filter(|at| Some(*at) != stamp)
+            .map(|at| (at, self.cell(rng, at)))
+            .collect();
+        if let Some(at) = stamp {
+            let column = &self.columns[at];
+            changed.push((at, ordinary(rng, column.ty, column.look, &self.style)));
+        }
+        changed
+    }
+}
+
+impl ColumnDraw {
+    /// Whether two ordinary values of it are hardly ever the same.
+    fn is_stamp(&self) -> bool {
+        let moment = self.look == Look::Moment || self.look == Look::Any;
+        moment
+            && matches!(
+                self.ty,
+                ColumnType::DateTime | ColumnType::DateTime2(3..) | ColumnType::DateTimeOffset(3..)
+            )
     }
 }
 

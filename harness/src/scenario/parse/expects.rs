@@ -90,14 +90,15 @@ impl Expects<'_> {
         let mut tables = Vec::new();
         for (key, node) in entries {
             let name = Spanned::new(key.text.clone(), key.at);
-            self.check_table(&name, fields);
-            tables.extend(one(self, name, node));
+            if self.check_table(&name, fields) {
+                tables.extend(one(self, name, node));
+            }
         }
         tables
     }
 
-    /// An unknown name may be a table or one of the expectation's words: the better guess is shown.
-    fn check_table(&mut self, name: &Spanned<String>, fields: &Fields<'_>) {
+    /// An unknown name may be a table or one of the expectation's words: the better guess is shown. `false` for a word.
+    fn check_table(&mut self, name: &Spanned<String>, fields: &Fields<'_>) -> bool {
         let before = self.reader.mistakes.len();
         self.ledger.check_ever(self.reader, self.tenant, name);
         if self.reader.mistakes.len() > before
@@ -106,7 +107,9 @@ impl Expects<'_> {
         {
             mistake.message = format!("`{}` is neither a table nor something to expect", name.value);
             mistake.label = format!("did you mean `{meant}`?");
+            return false;
         }
+        true
     }
 
     fn named_table(&mut self, node: &Node) -> Option<Spanned<String>> {

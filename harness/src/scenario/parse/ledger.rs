@@ -7,7 +7,7 @@ use mirrorlab_protocol::names::fold;
 use mirrorlab_protocol::schema::Table;
 
 use super::reader::Reader;
-use crate::scenario::mistake::{Mistake, closest, one_of};
+use crate::scenario::mistake::{Mistake, all_of, closest};
 use crate::scenario::place::Spanned;
 
 /// A table as it is by now.
@@ -61,7 +61,7 @@ impl Ledger {
         };
         reader.note(
             Mistake::new(named.at, format!("there is no tenant `{}`", named.value), label)
-                .help(format!("this file has {}", one_of(self.contexts()))),
+                .help(format!("this file has {}", all_of(self.contexts()))),
         );
         false
     }
@@ -198,7 +198,7 @@ impl TenantState {
         };
         mistake.help(match self.tables.len() {
             0 => "there is no table at all: `source` or `table` makes them".to_owned(),
-            _ => format!("there is {}", one_of(names())),
+            _ => format!("there is {}", all_of(names())),
         })
     }
 }
@@ -215,7 +215,7 @@ fn no_backup(step: &str, name: &Spanned<String>, made: &[&str]) -> Mistake {
     };
     let help = match made {
         [] => format!("make one first: `- {step}: {}`", name.value),
-        made => format!("by now there is {}", one_of(made)),
+        made => format!("by now there is {}", all_of(made)),
     };
     Mistake::new(name.at, message, label).help(help)
 }

@@ -25,6 +25,8 @@ pub(super) struct Fields<'n> {
     pub at: At,
     shape: &'static Shape,
     own: Vec<(&'n Key, &'n Node)>,
+    /// Keys that unknown ones were taken for: they are not missing as well.
+    meant: Vec<&'static str>,
     /// Tables, tenants or columns: whatever [`Shape::others`] says.
     pub others: Vec<(&'n Key, &'n Node)>,
 }
@@ -56,7 +58,7 @@ impl<'n> Fields<'n> {
     /// The value under a key that must be there.
     pub fn need(&self, reader: &mut Reader, key: &str) -> Option<&'n Node> {
         let found = self.get(key);
-        if found.is_none() {
+        if found.is_none() && !self.meant.contains(&key) {
             reader.note(Mistake::new(
                 self.at,
                 format!("`{key}` is missing"),
@@ -92,14 +94,14 @@ impl Reader {
             self.wrong(node, &keys);
             return None;
         };
-        let (mut own, mut others) = (Vec::new(), Vec::new());
+        let (mut own, mut others, mut meant) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in entries {
             if shape.keys.contains(&key.text.as_str()) {
                 own.push((key, value));
             } else if shape.others.is_some() {
                 others.push((key, value));
             } else {
-                self.unknown_key(key, shape);
+                meant.extend(self.unknown_key(key, shape));
             }
         }
         Some(Fields {
@@ -107,17 +109,20 @@ impl Reader {
             shape,
             own,
             others,
+            meant,
         })
     }
 
-    /// Notes a key that is not of the shape, with the one that was meant.
-    pub fn unknown_key(&mut self, key: &Key, shape: &Shape) {
-        let message = format!("`{}` is not a key of `{}`", key.text, shape.name);
-        let mistake = match closest(&key.text, shape.keys.iter().copied()) {
-            Some(meant) => Mistake::new(key.at, message, format!("did you mean `{meant}`?")),
-            None => Mistake::new(key.at, message, "unknown key"),
+    /// Notes a key that is not of the shape, and gives the one that was meant.
+    fn unknown_key(&mut self, key: &Key, shape: &'static Shape) -> Option<&'static str> {
+        let meant = closest(&key.text, shape.keys.iter().copied());
+        let label = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "not known here".to_owned(),
         };
-        self.note(mistake.help(format!("it may hold {}", one_of(shape.keys))));
+        let help = format!("here may stand {}", one_of(shape.keys));
+        self.note(Mistake::new(key.at, format!("unknown key `{}`", key.text), label).help(help));
+        meant
     }
 
     /// Text, or anything bare that can stand for itself.
@@ -216,7 +221,7 @@ impl Reader {
         match parse_duration(&text) {
             Ok(duration) => Some(duration),
             Err(why) => {
-                let mistake = Mistake::new(node.at, format!("`{}` is not {what}", text.value), why);
+                let mistake = Mistake::new(node.at, format!("`{}` does not say {what}", text.value), why);
                 self.note(mistake.help(
                     "a duration is a number with w, d, h, m or s behind it, as in `8d`, `20m` or `2h30m`",
                 ));

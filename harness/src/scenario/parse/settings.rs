@@ -29,7 +29,7 @@ pub(super) fn settings(reader: &mut Reader, fields: &Fields<'_>) -> Settings {
         skip_tables: fields.get("skip_tables").map(|n| skip_tables(reader, n)),
         every: fields
             .get("every")
-            .and_then(|n| reader.duration(n, "the time between two cycles")),
+            .and_then(|n| reader.duration(n, "how long from cycle to cycle")),
         quiet_hours: fields.get("quiet_hours").and_then(|n| reader.hours(n)),
         time_zone: fields.get("time_zone").and_then(|n| time_zone(reader, n)),
         server: fields

@@ -11,7 +11,7 @@ use mirrorlab_protocol::value::Value;
 use super::reader::Reader;
 use crate::scenario::Catalogue;
 use crate::scenario::grammar;
-use crate::scenario::mistake::{Mistake, closest, one_of};
+use crate::scenario::mistake::{Mistake, all_of, closest};
 use crate::scenario::model::{ColumnChange, TableSpec};
 use crate::scenario::place::{At, Spanned};
 use crate::scenario::yaml::{Data, Key, Node};
@@ -129,7 +129,7 @@ fn rows(reader: &mut Reader, table: &Table, list: &[Node]) -> Vec<Vec<Value<'sta
             continue;
         };
         if cells.len() != table.columns.len() {
-            let names = one_of(table.columns.iter().map(|c| &c.name));
+            let names = all_of(table.columns.iter().map(|c| &c.name));
             reader.note(
                 Mistake::new(
                     node.at,
@@ -141,7 +141,7 @@ fn rows(reader: &mut Reader, table: &Table, list: &[Node]) -> Vec<Vec<Value<'sta
                     ),
                     "count them",
                 )
-                .help(format!("a value each for {}", names.replace(" or ", " and "))),
+                .help(format!("a value each for {}", names)),
             );
             continue;
         }
@@ -216,7 +216,7 @@ fn column(reader: &mut Reader, key: &Key, node: &Node) -> Option<Spanned<Column>
     let wrong = |message: String, label: &str| Mistake::new(node.at, message, label).help(HELP);
     let lower = text.to_ascii_lowercase();
     let (head, default) = match lower.find(" default") {
-        Some(at) => (&text[..at], &text[at..]),
+        Some(at) => (&text[..at], text[at..].trim_start()),
         None => (text.as_str(), ""),
     };
     let head_lower = head.trim_end().to_ascii_lowercase();
@@ -229,11 +229,11 @@ fn column(reader: &mut Reader, key: &Key, node: &Node) -> Option<Spanned<Column>
         reader.note(wrong(message, "`null` or `not null`?"));
         return None;
     };
-    let ty = ColumnType::parse(ty)
-        .map_err(|e| reader.note(wrong(e.to_string(), "no type that can be mirrored")))
+    let ty = ColumnType::parse(ty.trim_end())
+        .map_err(|e| reader.note(wrong(e.to_string(), "this type")))
         .ok()?;
     let default = Default::parse(default)
-        .map_err(|e| reader.note(wrong(e.to_string(), "no such default")))
+        .map_err(|e| reader.note(wrong(e.to_string(), "this default")))
         .ok()?;
     let column = Column {
         name: key.text.clone(),
@@ -361,7 +361,7 @@ fn position(reader: &mut Reader, table: &Table, column: &str, at: At) -> Option<
                 None => "unknown column".to_owned(),
             };
             let message = format!("`{}` has no column `{column}`", table.name);
-            reader.note(Mistake::new(at, message, label).help(format!("it has {}", one_of(names()))));
+            reader.note(Mistake::new(at, message, label).help(format!("it has {}", all_of(names()))));
             None
         }
     }

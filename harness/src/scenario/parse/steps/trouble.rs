@@ -20,11 +20,14 @@ impl Steps<'_> {
             Data::Scalar { .. } => self.reader.duration(body, WHAT)?,
             _ => {
                 let fields = self.reader.fields(body, &grammar::MAINTENANCE)?;
-                if let Some(node) = fields.get("in") {
-                    after = self.reader.duration(node, "in how long it begins")?;
-                }
-                let node = fields.need(self.reader, "for")?;
-                self.reader.duration(node, WHAT)?
+                let begin = fields
+                    .get("in")
+                    .map(|n| self.reader.duration(n, "in how long it begins"));
+                let length = fields
+                    .need(self.reader, "for")
+                    .and_then(|n| self.reader.duration(n, WHAT));
+                after = begin.unwrap_or(Some(Duration::ZERO))?;
+                length?
             }
         };
         Some((None, StepKind::Maintenance { after, length }))
@@ -59,13 +62,13 @@ impl Steps<'_> {
                 .and_then(|n| self.reader.number(n, what, min, 1_000_000))?;
             u32::try_from(n).ok()
         };
-        let after = number("after", "how many calls pass first", 0).unwrap_or(0);
+        let after = number("after", "a number of calls that pass first", 0).unwrap_or(0);
         let all = fields
             .get("calls")
             .is_some_and(|n| matches!(&n.data, Data::Scalar { text, .. } if text == "all"));
         let calls = match all {
             true => None,
-            false => Some(number("calls", "how many calls are hit, or `all`", 1).unwrap_or(1)),
+            false => Some(number("calls", "a number of calls that are hit, or `all`", 1).unwrap_or(1)),
         };
         Hit {
             operation,
