@@ -244,7 +244,7 @@ fn what_breaks_is_told_plainly() {
     tell("nobody there", closed, send(options(&url("https", closed))));
     // No name has a part of 64 letters, so that nobody has to be asked.
     let host = "h".repeat(64);
-    let unknown = send(options(&format!("https://{host}/")));
+    let unknown = send(options(&format!("http://{host}/")));
     tell(
         "unknown host",
         1,
@@ -308,7 +308,7 @@ fn what_breaks_is_told_plainly() {
     tell("silent", port, send(soon));
     insta::assert_snapshot!(texts.join("\n"), @r#"
 nobody there: cannot connect to https://127.0.0.1:<port>/: connection refused; nothing listens there
-unknown host: cannot connect to https://<host>/: the host name <host> is not known
+unknown host: cannot connect to http://<host>/: the host name <host> is not known
 no TLS there: cannot connect to https://127.0.0.1:<port>/: what answers does not speak TLS; is it http:// there?
 TLS there: the connection to http://127.0.0.1:<port>/ broke: what answers does not speak HTTP (invalid HTTP version parsed); is it https:// there?
 closed during TLS: cannot connect to https://127.0.0.1:<port>/: the connection was closed before TLS was set up
