@@ -213,7 +213,9 @@ impl Schedule {
 
     /// The time of day in the pauses' zone, in minutes since midnight.
     pub fn local_minute(&self, time: i64) -> u16 {
-        let local = Timestamp::from_second(time).unwrap_or_default().to_zoned(self.zone.clone());
+        let local = Timestamp::from_second(time)
+            .unwrap_or_default()
+            .to_zoned(self.zone.clone());
         let minutes = i32::from(local.hour()) * 60 + i32::from(local.minute());
         u16::try_from(minutes).expect("a day has 1440 minutes")
     }
