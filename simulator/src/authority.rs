@@ -262,7 +262,7 @@ mod tests {
         let text = |result: Result<Authority, AuthorityError>| result.unwrap_err().to_string();
         insta::assert_snapshot!(text(Authority::from_text(made.certificate_pem(), &other.key_pem().unwrap())),
             @"the key is not the private key of the certificate; expected the two files of one `keys new`");
-        insta::assert_snapshot!(text(Authority::from_text("hello", "hello")), @"the certificate: this is no X.509 certificate, in PEM (-----BEGIN CERTIFICATE-----) or DER: Parsing Error: NomError(Eof)");
+        insta::assert_snapshot!(text(Authority::from_text("hello", "hello")), @"the certificate: this is no X.509 certificate, in PEM (-----BEGIN CERTIFICATE-----) or DER: its DER is broken or cut off");
         insta::assert_snapshot!(text(Authority::from_text(made.certificate_pem(), "hello")), @"the key: this is no key: expected RSA XML (<RSAKeyValue>…) or PEM (-----BEGIN …-----)");
         let public = made.certificate().key().to_pem().unwrap();
         insta::assert_snapshot!(text(Authority::from_text(made.certificate_pem(), &public)), @"the key: this is only the public half of a key; the private half is needed (RSA XML with <D>, or PEM PRIVATE KEY)");

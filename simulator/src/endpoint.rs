@@ -52,7 +52,7 @@ pub enum TransportError {
         why: String,
     },
     /// No answer in time.
-    #[error("{endpoint} did not answer within {} s", .limit.as_secs())]
+    #[error("{endpoint} did not answer within {} s", .limit.as_secs_f64())]
     TimedOut {
         /// The URL.
         endpoint: String,

@@ -113,7 +113,7 @@ impl HttpsEndpoint {
     pub fn new(options: HttpsOptions, runtime: Handle) -> Result<HttpsEndpoint, HttpsError> {
         let url = check_url(&options.url)?;
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(&options.trust)?)
+            .tls_backend_preconfigured(tls_config(&options.trust, &url)?)
             .connect_timeout(options.connect_timeout)
             .timeout(options.call_timeout)
             .redirect(reqwest::redirect::Policy::none())
@@ -209,11 +209,19 @@ impl HttpsEndpoint {
                 limit: self.options.call_timeout,
             };
         }
-        let tls = cause::<rustls::Error>(error);
-        if let Some(tls) = tls {
+        let causes = chain(error);
+        if let Some(tls) = causes
+            .iter()
+            .find_map(|cause| cause.downcast_ref::<rustls::Error>())
+        {
             return connect(explain_tls(tls));
         }
-        let kind = cause::<std::io::Error>(error).map(std::io::Error::kind);
+        // The innermost: an outer one may say no more than "other".
+        let kind = causes
+            .iter()
+            .rev()
+            .find_map(|cause| cause.downcast_ref::<std::io::Error>())
+            .map(std::io::Error::kind);
         if error.is_connect() {
             let host = self.url.host_str().unwrap_or_default();
             return connect(match kind {
@@ -229,7 +237,13 @@ impl HttpsEndpoint {
             Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted) => {
                 "it was closed before the answer was whole".to_owned()
             }
-            _ => deepest(error),
+            _ => match deepest(error) {
+                // What the HTTP parser says of anything that is not HTTP.
+                why if why.starts_with("invalid HTTP") && self.url.scheme() == "http" => {
+                    format!("what answers does not speak HTTP ({why}); is it https:// there?")
+                }
+                why => why,
+            },
         };
         TransportError::Broken { endpoint, why }
     }
@@ -260,7 +274,7 @@ fn check_url(text: &str) -> Result<Url, HttpsError> {
     Ok(url)
 }
 
-fn tls_config(trust: &Trust) -> Result<ClientConfig, HttpsError> {
+fn tls_config(trust: &Trust, url: &Url) -> Result<ClientConfig, HttpsError> {
     let setup = |error: rustls::Error| HttpsError::Setup(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -268,6 +282,8 @@ fn tls_config(trust: &Trust) -> Result<ClientConfig, HttpsError> {
         .map_err(setup)?;
     let verified = match trust {
         Trust::File(file) => builder.with_root_certificates(read_authorities(file)?),
+        // Not asked for a plain URL: a system may have no authorities at all.
+        Trust::System if url.scheme() == "http" => builder.with_root_certificates(RootCertStore::empty()),
         Trust::System => {
             let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(setup)?;
             builder
@@ -356,6 +372,10 @@ fn explain_tls(error: &rustls::Error) -> String {
             CertificateError::UnknownIssuer => {
                 "its certificate is not trusted: it comes from none of the trusted authorities".to_owned()
             }
+            CertificateError::BadSignature => {
+                "its certificate is not trusted: the trusted authority of that name did not sign it"
+                    .to_owned()
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired".to_owned()
             }
@@ -373,31 +393,26 @@ fn explain_tls(error: &rustls::Error) -> String {
     }
 }
 
-/// The first error of a kind in a chain, also where an I/O error wraps it.
-fn cause<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let wrapped = error
+/// An error and what caused it, outermost first; I/O errors hide what they wrap.
+fn chain<'e>(error: &'e (dyn std::error::Error + 'static)) -> Vec<&'e (dyn std::error::Error + 'static)> {
+    let mut all = vec![error];
+    let mut last = error;
+    loop {
+        let wrapped = last
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
+        last = match (wrapped, last.source()) {
+            (Some(wrapped), _) => wrapped,
+            (None, Some(source)) => source,
+            (None, None) => return all,
         };
+        all.push(last);
     }
-    None
 }
 
 /// The innermost error's text: the outer ones only say that something failed.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(inner) = error.source() {
-        error = inner;
-    }
-    error.to_string()
+fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    chain(error).last().map_or_else(String::new, ToString::to_string)
 }
 
 #[cfg(test)]
