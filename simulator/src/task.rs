@@ -1,6 +1,6 @@
 //! The mirroring task: one tenant's cycle, from Authenticate to ReplicationCompleted.
 //!
-//! - [`decide`]: which tables are wiped and sent whole, and which send their changes
+//! - [`mod@decide`]: which tables are wiped and sent whole, and which send their changes
 //! - [`batches`]: rows into calls of limited size, the LSN on a table's last batch alone
 //! - [`send`]: signed calls, and what of their answers ends a cycle
 //! - [`report`]: what a cycle did

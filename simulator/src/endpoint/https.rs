@@ -227,17 +227,19 @@ impl HttpsEndpoint {
             return connect(match kind {
                 _ if error.is_dns() => format!("the host name {host} is not known"),
                 Some(ErrorKind::ConnectionRefused) => "connection refused; nothing listens there".to_owned(),
-                Some(ErrorKind::UnexpectedEof) => {
-                    "the connection was closed before TLS was set up".to_owned()
-                }
+                Some(kind) if is_closed(kind) => "the connection was closed before TLS was set up".to_owned(),
                 _ => deepest(error),
             });
         }
         let why = match kind {
-            Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted) => {
-                "it was closed before the answer was whole".to_owned()
-            }
+            Some(kind) if is_closed(kind) => CLOSED.to_owned(),
             _ => match deepest(error) {
+                // What the HTTP client says of a connection that ended in good order, but too early.
+                why if why.starts_with("connection closed before")
+                    || why.starts_with("end of file before") =>
+                {
+                    CLOSED.to_owned()
+                }
                 // What the HTTP parser says of anything that is not HTTP.
                 why if why.starts_with("invalid HTTP") && self.url.scheme() == "http" => {
                     format!("what answers does not speak HTTP ({why}); is it https:// there?")
@@ -391,6 +393,20 @@ fn explain_tls(error: &rustls::Error) -> String {
         Tls::AlertReceived(alert) => format!("it refused the TLS connection ({alert:?})"),
         other => format!("TLS failed: {other}"),
     }
+}
+
+/// An answer that stopped on the way.
+const CLOSED: &str = "it was closed before the answer was whole";
+
+/// Whether the other side closed the connection: which of these is seen hangs on the moment.
+fn is_closed(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+    )
 }
 
 /// An error and what caused it, outermost first; I/O errors hide what they wrap.

@@ -312,8 +312,8 @@ unknown host: cannot connect to http://<host>/: the host name <host> is not know
 no TLS there: cannot connect to https://127.0.0.1:<port>/: what answers does not speak TLS; is it http:// there?
 TLS there: the connection to http://127.0.0.1:<port>/ broke: what answers does not speak HTTP (invalid HTTP version parsed); is it https:// there?
 closed during TLS: cannot connect to https://127.0.0.1:<port>/: the connection was closed before TLS was set up
-closed without answer: the connection to http://127.0.0.1:<port>/ broke: connection closed before message completed
-cut short: the connection to http://127.0.0.1:<port>/ broke: end of file before message length reached
+closed without answer: the connection to http://127.0.0.1:<port>/ broke: it was closed before the answer was whole
+cut short: the connection to http://127.0.0.1:<port>/ broke: it was closed before the answer was whole
 no HTTP there: the connection to http://127.0.0.1:<port>/ broke: what answers does not speak HTTP (invalid HTTP version parsed); is it https:// there?
 too long: the connection to http://127.0.0.1:<port>/ broke: the answer is longer than 1000 bytes
 silent: http://127.0.0.1:<port>/ did not answer within 0.05 s
