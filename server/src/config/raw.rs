@@ -65,9 +65,21 @@ pub(super) struct RawHooks {
 
 /// Reads the text; what is no TOML, or no setting, is one mistake.
 pub(super) fn read(text: &str) -> Result<Raw, Mistake> {
-    toml::from_str(text).map_err(|error| Mistake {
-        line: error.span().map(|span| line_of(text, span.start)),
-        text: error.message().trim().replace('\n', "; "),
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| line_of(text, span.start));
+        let shown = line
+            .and_then(|line| text.lines().nth(line - 1))
+            .unwrap_or_default();
+        let said = error.message().trim().replace('\n', "; ");
+        Mistake {
+            line,
+            // The parser does not say which setting it is.
+            text: format!(
+                "`{}`: {}",
+                mirrorlab_protocol::excerpt(shown.trim()),
+                said.replace("expected u64", "expected a whole number")
+            ),
+        }
     })
 }
 

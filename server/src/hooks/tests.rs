@@ -1,1 +1,210 @@
+use std::time::Duration;
 
+use mirrorlab_protocol::message::ReplicationSummary;
+use mirrorlab_protocol::message::Request;
+
+use super::*;
+use crate::testing::{Bench, Canned, table_schema};
+
+fn wipe() -> Request<'static> {
+    Request::Wipe {
+        client_state: Some("state".into()),
+        table: Some("CONTACT".into()),
+    }
+}
+
+fn completed() -> Request<'static> {
+    Request::ReplicationCompleted {
+        client_state: None,
+        changed: vec![ReplicationSummary {
+            inserts: 1,
+            updates: 2,
+            deletes: 3,
+            table: Some("contact".into()),
+        }],
+    }
+}
+
+/// What stands in the table `log` that the tests' SQL files write.
+fn log(bench: &Bench) -> Vec<String> {
+    let mirror = rusqlite::Connection::open(bench.directory.path().join("Mirror_Cust1.db")).unwrap();
+    let mut query = mirror.prepare("select what from log order by rowid").unwrap();
+    let rows = query.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn note(what: &str) -> String {
+    format!("create table if not exists log (what text); insert into log values ('{what}');")
+}
+
+#[test]
+fn a_sql_file_runs_in_the_tenants_mirror() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, note(name)).unwrap();
+        Some(Hook::SqlFile(path))
+    };
+    let bench = Bench::with_hooks(Hooks {
+        before_table: file("before"),
+        wipe: file("wipe"),
+        completed: file("completed"),
+    });
+    for request in [
+        table_schema(&["contact", "person"]),
+        wipe(),
+        completed(),
+        // Nothing has changed: no event.
+        table_schema(&["contact", "person"]),
+    ] {
+        assert!(bench.call(&request).successful);
+    }
+    assert_eq!(log(&bench), ["before", "before", "wipe", "completed"]);
+}
+
+#[test]
+fn a_directory_holds_a_file_for_each_table_and_all_run_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["Contact.sql", "b.SQL", "ignored.txt"] {
+        fs::write(folder.path().join(name), note(name)).unwrap();
+    }
+    let hook = Some(Hook::SqlDirectory(folder.path().to_owned()));
+    let bench = Bench::with_hooks(Hooks {
+        before_table: hook.clone(),
+        wipe: None,
+        completed: hook,
+    });
+    for request in [table_schema(&["contact", "person"]), wipe(), completed()] {
+        assert!(bench.call(&request).successful);
+    }
+    assert_eq!(log(&bench), ["Contact.sql", "Contact.sql", "b.SQL"]);
+}
+
+#[test]
+fn a_hook_that_fails_fails_its_call_and_nothing_of_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, bad) = (folder.path().join("good.sql"), folder.path().join("bad.sql"));
+    fs::write(&good, note("good")).unwrap();
+    fs::write(&bad, note("bad") + "insert into nowhere values (1);").unwrap();
+    let bench = Bench::with_hooks(Hooks {
+        before_table: Some(Hook::SqlFile(good.clone())),
+        wipe: Some(Hook::SqlFile(bad.clone())),
+        completed: Some(Hook::SqlFile(folder.path().join("gone.sql"))),
+    });
+    assert!(bench.call(&table_schema(&["contact"])).successful);
+    let said = [bench.call(&wipe()), bench.call(&completed())].map(|response| {
+        assert!(!response.successful);
+        response.error.unwrap()
+    });
+    insta::assert_snapshot!(
+        said.join("\n")
+            .replace(&bench.directory.path().display().to_string(), "DIR")
+    );
+    assert_eq!(log(&bench), ["good"]);
+    // Mended while the server runs.
+    fs::write(&bad, note("mended")).unwrap();
+    assert!(bench.call(&wipe()).successful);
+    assert_eq!(log(&bench), ["good", "mended"]);
+}
+
+fn webhooks(url: &str, timeout: Duration) -> Hooks {
+    let hook = |path: &str| {
+        let webhook = Webhook::new(&format!("{url}{path}"), timeout).unwrap();
+        Some(Hook::Webhook(webhook))
+    };
+    Hooks {
+        before_table: hook("/before"),
+        wipe: hook("/wipe"),
+        completed: hook("/completed?key=secret"),
+    }
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_webhook_is_told_what_happened() {
+    let canned = Canned::new(|_| {
+        vec![
+            ("/before", 200, "", vec![]),
+            ("/wipe", 204, "", vec![]),
+            ("/completed?key=secret", 201, "", vec![]),
+        ]
+    });
+    let bench = Bench::with_hooks(webhooks(&canned.url, LONG));
+    for request in [table_schema(&["contact"]), wipe(), completed()] {
+        let response = bench.call(&request);
+        assert!(response.successful, "{response:?}");
+    }
+    insta::assert_snapshot!(canned.asked.lock().unwrap().join("\n"));
+}
+
+#[test]
+fn every_change_has_its_json() {
+    let altered = TableChange::Altered {
+        added: vec!["x_new".into()],
+        dropped: vec![],
+        changed: vec!["name".into()],
+    };
+    let recreated = TableChange::Recreated {
+        reason: "text became datetime".into(),
+    };
+    let said = [
+        &TableChange::Unchanged,
+        &TableChange::Created,
+        &altered,
+        &recreated,
+    ]
+    .map(|change| {
+        serde_json::to_string(&Notice::before_table("Cust1", Some("s"), "contact", change)).unwrap()
+    });
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn a_webhook_that_fails_fails_its_call_without_showing_its_url() {
+    let canned = Canned::new(|_| {
+        vec![
+            ("/before", 200, "", vec![]),
+            ("/wipe", 500, "", vec![]),
+            ("/completed?key=secret", 302, "Location: /before\r\n", vec![]),
+        ]
+    });
+    let bench = Bench::with_hooks(webhooks(&canned.url, LONG));
+    assert!(bench.call(&table_schema(&["contact"])).successful);
+    let mut said = vec![bench.call(&wipe()), bench.call(&completed())];
+    let silent = Canned::new(|_| vec![]);
+    let bench = Bench::with_hooks(webhooks(&silent.url, Duration::from_millis(50)));
+    said.push(bench.call(&completed()));
+    // A port where nobody listens: it was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let bench = Bench::with_hooks(webhooks(&url, LONG));
+    said.push(bench.call(&completed()));
+    let said: Vec<String> = said.into_iter().map(|r| r.error.unwrap()).collect();
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn names_stay_in_the_directory_and_tell_tenants_apart() {
+    for right in ["Mirror_{context}", "{context}", "a b-{context}.v1"] {
+        NameTemplate::parse(right).unwrap();
+    }
+    for wrong in [
+        "",
+        "Mirror",
+        "{context}{context}",
+        "../{context}",
+        "a/{context}",
+        "a\\{context}",
+        ".{context}",
+        "{context}.",
+        "{context} ",
+        "{context}\0",
+        "a:{context}",
+        "{context}{other}",
+        "ø{context}",
+    ] {
+        NameTemplate::parse(wrong).expect_err(wrong);
+    }
+}

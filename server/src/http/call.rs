@@ -1,5 +1,6 @@
 //! One HTTP request: its body is taken in step by step, the token checked as soon as the SOAP header is whole.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,6 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -18,6 +18,7 @@ use mirrorlab_protocol::names::{Operation, SERVICE_FILE};
 use mirrorlab_protocol::soap::{HEAD_BYTES_MAX, Head};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
+use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
@@ -51,25 +52,41 @@ pub(super) fn router(
         turns,
         local,
     });
+    let calls = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+    let ways = Ways {
+        shared,
+        packed: calls.clone().layer(RequestDecompressionLayer::new()),
+        plain: calls,
+    };
     Router::new()
-        .fallback(answer)
-        .with_state(Arc::clone(&shared))
-        .layer(RequestDecompressionLayer::new())
-        .layer(from_fn_with_state(shared, check_encoding))
+        .fallback(unpack)
+        .with_state(ways)
         .layer(CompressionLayer::new())
 }
 
-/// Refuses in words what the next layer cannot unpack.
-async fn check_encoding(
-    State(shared): State<Arc<Shared>>,
+/// Where requests go to, packed or not. What is not packed does not go through the unpacking layer, which hides where a
+/// body ends until one has read beyond it.
+#[derive(Clone)]
+struct Ways {
+    shared: Arc<Shared>,
+    packed: Router,
+    plain: Router,
+}
+
+/// Sends a request the right way, and refuses in words what cannot be unpacked.
+async fn unpack(
+    State(ways): State<Ways>,
     Extension(connection): Extension<Connection>,
     request: Request,
-    next: Next,
-) -> Response {
-    let encoding = text(request.headers(), &header::CONTENT_ENCODING).unwrap_or("identity");
-    let known = ["identity", "gzip"];
-    if known.iter().any(|k| encoding.trim().eq_ignore_ascii_case(k)) {
-        return next.run(request).await;
+) -> Result<Response, Infallible> {
+    let encoding = text(request.headers(), &header::CONTENT_ENCODING)
+        .unwrap_or("identity")
+        .trim();
+    if encoding.eq_ignore_ascii_case("identity") {
+        return ways.plain.oneshot(request).await;
+    }
+    if encoding.eq_ignore_ascii_case("gzip") {
+        return ways.packed.oneshot(request).await;
     }
     let why = format!(
         "The Content-Encoding `{}` is not accepted; expected gzip, or none.\n",
@@ -77,7 +94,9 @@ async fn check_encoding(
     );
     let log = LogLine::begin(&request);
     let intake = Intake::new(request.into_body());
-    shared.reply(not_read(415, why, None), &connection, &intake, &log)
+    Ok(ways
+        .shared
+        .reply(not_read(415, why, None), &connection, &intake, &log))
 }
 
 async fn answer(
