@@ -261,4 +261,6 @@ fn steps(
 }
 
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;

@@ -198,7 +198,7 @@ impl TenantState {
         };
         mistake.help(match self.tables.len() {
             0 => "there is no table at all: `source` or `table` makes them".to_owned(),
-            _ => format!("there is {}", all_of(names())),
+            _ => format!("known by now: {}", all_of(names())),
         })
     }
 }
@@ -215,7 +215,7 @@ fn no_backup(step: &str, name: &Spanned<String>, made: &[&str]) -> Mistake {
     };
     let help = match made {
         [] => format!("make one first: `- {step}: {}`", name.value),
-        made => format!("by now there is {}", all_of(made)),
+        made => format!("known by now: {}", all_of(made)),
     };
     Mistake::new(name.at, message, label).help(help)
 }

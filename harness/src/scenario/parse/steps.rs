@@ -19,7 +19,7 @@ use crate::scenario::yaml::{Data, Key, Node};
 type Read = (Option<Spanned<String>>, StepKind);
 
 /// Steps that may stand without anything behind them.
-const BARE: [&str; 6] = ["approve", "withdraw", "mirror", "crash", "invalidate", "compare"];
+pub(super) const BARE: [&str; 6] = ["approve", "withdraw", "mirror", "crash", "invalidate", "compare"];
 
 /// Reads one step after the other, and keeps the ledger.
 pub(super) struct Steps<'a> {

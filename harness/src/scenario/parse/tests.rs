@@ -72,7 +72,31 @@ fn the_repositorys_scenarios_are_read_without_a_mistake() {
 }
 
 #[test]
-fn the_design_pages_scenario_means_what_it_says() {
+fn the_pages_examples_are_read_without_a_mistake_and_show_every_step() {
+    let page = std::fs::read_to_string(repository().join("docs/scenarios.md")).unwrap();
+    let mut words = std::collections::BTreeSet::new();
+    for block in page
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+    {
+        let text = match block.starts_with("id:") {
+            true => block.to_owned(),
+            false => {
+                let head = "id: x\ntitle: t\ncites: c\nsource: {tables: {contact: 20, person: 10}}\nsteps:\n- mirror\n";
+                format!("{head}{block}")
+            }
+        };
+        match read(&text) {
+            Ok(scenario) => words.extend(scenario.steps.iter().map(|s| s.kind.word())),
+            Err(mistakes) => panic!("{}", mistakes.render(100, false)),
+        }
+    }
+    assert_eq!(words, grammar::STEP.keys.iter().copied().collect());
+}
+
+#[test]
+fn a_scenario_means_what_it_says() {
     let scenario = read(
         "id: restore-ahead\n\
          title: A restored original is seen, and everything comes again\n\
