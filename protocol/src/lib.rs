@@ -37,7 +37,7 @@ pub mod xml;
 /// The largest part of a cell, name or message that an error text repeats, in characters.
 const EXCERPT_CHARS: usize = 60;
 
-/// `text` shortened for an error message: control characters escaped, at most [`EXCERPT_CHARS`] characters.
+/// `text` shortened for an error message: control characters escaped, at most 60 characters.
 pub fn excerpt(text: &str) -> String {
     let mut out = String::new();
     for (n, c) in text.chars().enumerate() {

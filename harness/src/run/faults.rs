@@ -204,7 +204,10 @@ impl FaultyEndpoint {
 
 /// The nonce in a token of ours.
 fn nonce_of(token: &str) -> String {
-    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = token
+        .split('.')
+        .nth(1)
+        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims = claims.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
     let nonce = claims.as_ref().and_then(|claims| claims["nonce"].as_str());
     nonce.unwrap_or_default().to_owned()
