@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
             match self.event()? {
                 Event::Text(part) => append(&mut text, normalise(part.into_inner())),
                 Event::CData(part) => append(&mut text, normalise(part.into_inner())),
-                Event::GeneralRef(reference) => text.to_mut().push(resolve(&reference.into_inner())?),
+                Event::GeneralRef(reference) => owned(&mut text).push(resolve(&reference.into_inner())?),
                 Event::End(_) => {
                     self.close();
                     return Ok(text);
@@ -452,8 +452,18 @@ fn append<'a>(text: &mut Cow<'a, str>, part: Cow<'a, str>) {
     if text.is_empty() {
         *text = part;
     } else {
-        text.to_mut().push_str(&part);
+        owned(text).push_str(&part);
     }
+}
+
+/// The text as one's own, with room for more parts: a text with one reference often has many.
+fn owned<'t>(text: &'t mut Cow<'_, str>) -> &'t mut String {
+    if let Cow::Borrowed(part) = text {
+        let mut own = String::with_capacity(2 * part.len() + 64);
+        own.push_str(part);
+        *text = Cow::Owned(own);
+    }
+    text.to_mut()
 }
 
 /// A raw CR LF or CR is one LF (XML's rule, which .NET's reader keeps); a referenced `&#xD;` does not come this way.
