@@ -37,7 +37,8 @@ fn main() {
     let trial = match environment {
         Some(Err(reason)) => {
             eprintln!("{NAME} is ignored: {reason}");
-            Trial::test(NAME, || Ok(()))
+            let why = reason.clone();
+            Trial::test(NAME, move || Err(why.into()))
                 .with_kind(reason)
                 .with_ignored_flag(true)
         }
