@@ -144,6 +144,25 @@ impl fmt::Display for Default {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_literal_is_read_as_it_was_written(text: String, bytes: Vec<u8>, number in -1_000_000i64..1_000_000) {
+            prop_assume!(!text.contains('\0'));
+            for default in [Default::Text(text), Default::Binary(bytes), Default::Number(number.to_string())] {
+                prop_assert_eq!(Default::parse(&default.to_string()), Ok(Some(default)));
+            }
+        }
+
+        /// Whatever is taken is a literal again when it is written: nothing that could run hides in it.
+        #[test]
+        fn what_is_taken_stays_what_it_is(text in "(default )?[()N'0-9a-z+; -]{0,24}") {
+            if let Ok(Some(default)) = Default::parse(&text) {
+                prop_assert_eq!(Default::parse(&default.to_string()), Ok(Some(default)));
+            }
+        }
+    }
 
     fn read(text: &str) -> Default {
         Default::parse(text).unwrap().unwrap()
@@ -175,6 +194,21 @@ mod tests {
             "default (N'a'); DROP TABLE contact --')",
             "default (user_name())",
             "default ((1)+(1))",
+            "default (((1)+(1)))",
+            "default (1)(1)",
+            "default (1)+(1)",
+            "default (N'a')+(N'b')",
+            "default (N'a')(N'b')",
+            "default (N'a')--(b')",
+            "default (N''')",
+            "default (0))",
+            "default )0(",
+            "default (getdate()+1)",
+            "default (getdate())--",
+            "default (0x0)",
+            "default (CONVERT(int,'1'))",
+            "default ($1)",
+            "default (- 1)",
             "default (N'a'+N'b')",
             "default ((0)",
             "default",

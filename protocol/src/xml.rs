@@ -122,11 +122,13 @@ pub struct Tag<'a> {
 
 impl Tag<'_> {
     /// The name without its prefix.
+    #[inline]
     pub fn local(&self) -> &str {
         &self.start.name().into_inner()[self.local_at..]
     }
 
     /// Whether this is the element `local` of namespace `ns`.
+    #[inline]
     pub fn is(&self, ns: Ns, local: &str) -> bool {
         self.ns == ns && self.local() == local
     }
@@ -143,6 +145,14 @@ struct Scope {
     depth: usize,
     prefix: String,
     ns: Ns,
+}
+
+impl Scope {
+    /// Compared byte by byte: prefixes are a letter or two, and a call costs more than that.
+    #[inline]
+    fn has(&self, prefix: &str) -> bool {
+        self.prefix.len() == prefix.len() && self.prefix.bytes().eq(prefix.bytes())
+    }
 }
 
 /// Reads a document element by element.
@@ -250,7 +260,7 @@ impl<'a> Reader<'a> {
             match self.event()? {
                 Event::Text(part) => append(&mut text, normalise(part.into_inner())),
                 Event::CData(part) => append(&mut text, normalise(part.into_inner())),
-                Event::GeneralRef(reference) => text.to_mut().push(resolve(&reference.into_inner())?),
+                Event::GeneralRef(reference) => owned(&mut text).push(resolve(&reference.into_inner())?),
                 Event::End(_) => {
                     self.close();
                     return Ok(text);
@@ -304,6 +314,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn event(&mut self) -> Result<Event<'a>, XmlError> {
         self.inner.read_event().map_err(|error| XmlError::Syntax {
             at: self.inner.error_position(),
@@ -339,7 +350,7 @@ impl<'a> Reader<'a> {
             self.attributes(&start)?
         };
         let name = start.name().into_inner();
-        let (prefix, local_at) = match name.find(':') {
+        let (prefix, local_at) = match name.bytes().position(|b| b == b':') {
             Some(colon) => (&name[..colon], colon + 1),
             None => ("", 0),
         };
@@ -422,7 +433,7 @@ impl<'a> Reader<'a> {
     }
 
     fn lookup(&self, prefix: &str) -> Result<Ns, XmlError> {
-        match self.scopes.iter().rev().find(|s| s.prefix == prefix) {
+        match self.scopes.iter().rev().find(|s| s.has(prefix)) {
             Some(scope) => Ok(scope.ns),
             None if prefix.is_empty() => Ok(Ns::None),
             None => Err(XmlError::UndeclaredPrefix(crate::excerpt(prefix))),
@@ -441,13 +452,23 @@ fn append<'a>(text: &mut Cow<'a, str>, part: Cow<'a, str>) {
     if text.is_empty() {
         *text = part;
     } else {
-        text.to_mut().push_str(&part);
+        owned(text).push_str(&part);
     }
+}
+
+/// The text as one's own, with room for more parts: a text with one reference often has many.
+fn owned<'t>(text: &'t mut Cow<'_, str>) -> &'t mut String {
+    if let Cow::Borrowed(part) = text {
+        let mut own = String::with_capacity(2 * part.len() + 64);
+        own.push_str(part);
+        *text = Cow::Owned(own);
+    }
+    text.to_mut()
 }
 
 /// A raw CR LF or CR is one LF (XML's rule, which .NET's reader keeps); a referenced `&#xD;` does not come this way.
 fn normalise(text: Cow<'_, str>) -> Cow<'_, str> {
-    if !text.contains('\r') {
+    if !text.as_bytes().contains(&b'\r') {
         return text;
     }
     Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
