@@ -309,7 +309,7 @@ fn runs_of_scenarios() {
 
     let Ended { out, .. } = run(dir, &["run", "right.yaml", "wrong.yaml", "--json", "run.json"]).expect(1);
     for told in [
-        "wrong.yaml:8",
+        "wrong.yaml:9",
         "contact",
         "expected",
         "2",
@@ -322,7 +322,7 @@ fn runs_of_scenarios() {
 
     let Ended { out, err, .. } = run(dir, &["run", "."]).expect(3);
     assert_eq!(out, "", "nothing ran");
-    assert!(err.contains("broken.yaml:7") && err.contains("miror"), "{err}");
+    assert!(err.contains("broken.yaml:8") && err.contains("miror"), "{err}");
     let unknown = run(dir, &["run", "right.yaml", "--kep", "x"]).expect(2);
     assert!(unknown.err.contains("--kep"), "{}", unknown.err);
 }
