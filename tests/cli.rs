@@ -151,7 +151,7 @@ fn new_keys() {
     exit 2
 
     $ mirrorlab keys new no/such/place
-    ! error: cannot make no/such/place: no/such is not there
+    ! error: cannot make no/such/place: there is no directory no/such
     exit 2
 
     $ mirrorlab keys new other --host blåbær.example

@@ -28,8 +28,10 @@ fn equal(trial: &Trial) {
 }
 
 fn count(path: &Path, sql: &str) -> i64 {
-    let connection = Connection::open(path).unwrap();
-    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    let connection = Connection::open(path).expect("a database");
+    connection
+        .query_row(sql, [], |row| row.get(0))
+        .expect("the test's own SQL")
 }
 
 #[test]
@@ -65,7 +67,7 @@ fn a_whole_trial() {
     assert!(
         simulated
             .out
-            .starts_with("seed 7\nCust10001: made, 25 tables of 20 rows\n")
+            .starts_with("seed 7\nCust10001: made, 25 tables, 20 rows in each\n")
     );
     assert!(
         simulated.out.ends_with("\n6 cycles, 0 failed\n"),
@@ -121,7 +123,7 @@ fn a_whole_trial() {
 /// A server whose `wipe` hook is the test's.
 fn hooked(trial: &Trial, hook: &Hook) -> (Started, String) {
     let settings = format!("[hooks]\nwipe = \"{}\"\nwebhook_seconds = 600\n", hook.url());
-    fs::write(trial.path("hooks.toml"), settings).unwrap();
+    fs::write(trial.path("hooks.toml"), settings).expect("a temporary directory");
     trial.serve(&["--config", "hooks.toml"])
 }
 
@@ -273,7 +275,7 @@ fn the_log_is_json_where_asked_for() {
 }
 
 fn scenario(trial: &Path, name: &str, text: &str) {
-    fs::write(trial.join(name), text).unwrap();
+    fs::write(trial.join(name), text).expect("a temporary directory");
 }
 
 #[test]

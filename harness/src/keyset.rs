@@ -82,7 +82,7 @@ pub enum KeySetError {
     #[error("{} is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// The directory's parent is missing.
-    #[error("cannot make {}: {} is not there", .path.display(), .parent.display())]
+    #[error("cannot make {}: there is no directory {}", .path.display(), .parent.display())]
     NoParent {
         /// What was to be made.
         path: PathBuf,

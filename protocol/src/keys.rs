@@ -92,10 +92,9 @@ impl PrivateKey {
             RsaPrivateKey::from_components(parts.modulus, parts.exponent, d, primes)
                 .map_err(|error| KeyError::Invalid(error.to_string()))?
         } else {
-            let pem = |error: &dyn std::fmt::Display| KeyError::Pem(error.to_string());
             match pem_block(text)? {
-                ("PRIVATE KEY", block) => RsaPrivateKey::from_pkcs8_pem(block).map_err(|e| pem(&e))?,
-                ("RSA PRIVATE KEY", block) => RsaPrivateKey::from_pkcs1_pem(block).map_err(|e| pem(&e))?,
+                ("PRIVATE KEY", block) => RsaPrivateKey::from_pkcs8_pem(block).map_err(|e| unread(&e))?,
+                ("RSA PRIVATE KEY", block) => RsaPrivateKey::from_pkcs1_pem(block).map_err(|e| unread(&e))?,
                 ("PUBLIC KEY" | "RSA PUBLIC KEY", _) => return Err(KeyError::PublicOnly),
                 (other, _) => return Err(KeyError::Kind(crate::excerpt(other))),
             }
@@ -177,10 +176,9 @@ impl PublicKey {
             RsaPublicKey::new_with_max_size(parts.modulus, parts.exponent, BITS_MAX)
                 .map_err(|error| KeyError::Invalid(error.to_string()))?
         } else {
-            let pem = |error: &dyn std::fmt::Display| KeyError::Pem(error.to_string());
             match pem_block(text)? {
-                ("PUBLIC KEY", block) => RsaPublicKey::from_public_key_pem(block).map_err(|e| pem(&e))?,
-                ("RSA PUBLIC KEY", block) => RsaPublicKey::from_pkcs1_pem(block).map_err(|e| pem(&e))?,
+                ("PUBLIC KEY", block) => RsaPublicKey::from_public_key_pem(block).map_err(|e| unread(&e))?,
+                ("RSA PUBLIC KEY", block) => RsaPublicKey::from_pkcs1_pem(block).map_err(|e| unread(&e))?,
                 _ => return PrivateKey::from_text(text).map(|key| key.public()),
             }
         };
@@ -193,7 +191,7 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError`] where it is not RSA.
     pub fn from_der(der: &[u8]) -> Result<PublicKey, KeyError> {
-        let key = RsaPublicKey::from_public_key_der(der).map_err(|error| KeyError::Pem(error.to_string()))?;
+        let key = RsaPublicKey::from_public_key_der(der).map_err(|e| unread(&e))?;
         check_size(key.n().bits())?;
         Ok(PublicKey { key })
     }
@@ -247,6 +245,15 @@ fn check_size(bits: usize) -> Result<(), KeyError> {
 
 /// The first PEM block of a text and its kind. What stands around it does not count: openssl writes a key's attributes
 /// before it.
+/// Why the RSA library does not read a key. Of a key of another kind it names an OID, and not even that one.
+fn unread(error: &dyn std::fmt::Display) -> KeyError {
+    let why = error.to_string();
+    KeyError::Pem(match why.contains("algorithm OID") {
+        true => "it holds a key of another kind, such as an elliptic curve's".into(),
+        false => why,
+    })
+}
+
 fn pem_block(text: &str) -> Result<(&str, &str), KeyError> {
     let block = &text[text.find("-----BEGIN ").ok_or(KeyError::Unknown)?..];
     let kind = block["-----BEGIN ".len()..]

@@ -1,5 +1,7 @@
 //! A trial as the README has it: keys, a server, a simulator, both from the built program.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;

@@ -137,6 +137,12 @@ impl Place {
             return made.map(Place::Passing).map_err(failed);
         };
         let failed = |why: io::Error| CliError::usage(format!("--keep {}: {why}", dir.display()));
+        if dir.exists() && !dir.is_dir() {
+            return Err(CliError::usage(format!(
+                "--keep {}: it is not a directory",
+                dir.display()
+            )));
+        }
         std::fs::create_dir_all(dir).map_err(failed)?;
         if std::fs::read_dir(dir).map_err(failed)?.next().is_some() {
             return Err(CliError::usage(format!(

@@ -19,7 +19,7 @@ use mirrorlab_server::http;
 use mirrorlab_server::store::sqlite::SqliteStore;
 use tokio::net::TcpListener;
 
-use super::{CliError, Exit, print, signals};
+use super::{CliError, Exit, print, signals, values};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -60,7 +60,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Listen on this address; port 0 takes a free one and prints it
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::address)]
     pub listen: Option<SocketAddr>,
     /// The TLS certificate, PEM, with its chain
     #[arg(

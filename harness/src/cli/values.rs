@@ -1,5 +1,6 @@
 //! Reading what stands behind a flag.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Reads a time span as people write it: `30s`, `20min`, `2h`, `500ms`. At least one millisecond.
@@ -39,6 +40,15 @@ pub fn interval(text: &str) -> Result<Duration, String> {
             "`{text}` is no number of whole seconds; expected 1s or more, or 0s"
         )),
     }
+}
+
+/// Reads where to listen: an address of this machine, and a port.
+///
+/// # Errors
+/// A text for people.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an address with a port, as in 0.0.0.0:8443 or [::]:8443".into())
 }
 
 /// Reads an application's id as SuperOffice gave it; tokens put `spn:` before it.

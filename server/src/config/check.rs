@@ -230,15 +230,23 @@ fn check_tls(m: &mut Mistakes<'_>, tls: &RawTls, plain: &Place<bool>) -> Option<
             match tls::server_config(&chain?, &private?) {
                 Ok(config) => Some(config),
                 Err(error @ tls::TlsError::Key(_)) => {
-                    m.wrong("tls.key", key, error);
+                    m.wrong("tls.key", key, within(key, &error));
                     None
                 }
                 Err(error) => {
-                    m.wrong("tls.certificate", certificate, error);
+                    m.wrong("tls.certificate", certificate, within(certificate, &error));
                     None
                 }
             }
         }
+    }
+}
+
+/// What is wrong inside a file.
+fn within(file: &Place<PathBuf>, error: &tls::TlsError) -> String {
+    match file {
+        Some(path) => format!("{}: {error}", path.get_ref().display()),
+        None => error.to_string(),
     }
 }
 

@@ -159,8 +159,7 @@ impl Shared {
     ) -> Result<Answer, Answer> {
         let last = parts.uri.path().rsplit('/').next().unwrap_or_default();
         if !last.eq_ignore_ascii_case(SERVICE_FILE) {
-            let text =
-                format!("Nothing is here. The service's path ends in /{SERVICE_FILE}, after any prefix.\n");
+            let text = format!("No service here; its path is …/{SERVICE_FILE}\n");
             return Err(not_read(404, text, None));
         }
         let address = self.address(parts, connection);

@@ -260,7 +260,7 @@ async fn only_the_service_files_path_is_served() {
         if status == 404 {
             assert_eq!(
                 reply.text(),
-                "Nothing is here. The service's path ends in /MirroringClientService.svc, after any prefix.\n"
+                "No service here; its path is …/MirroringClientService.svc\n"
             );
         }
     }

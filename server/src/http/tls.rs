@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Why certificate and key are of no use. No text holds a part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     /// The certificate file.
-    #[error(
-        "no certificate in PEM was found: expected -----BEGIN CERTIFICATE-----, the endpoint's own first: {0}"
-    )]
+    #[error("{0}; expected PEM with -----BEGIN CERTIFICATE-----, the endpoint's own first")]
     Certificate(String),
     /// The key file.
-    #[error("no private key in PEM was found: expected -----BEGIN PRIVATE KEY----- (or RSA, or EC): {0}")]
+    #[error("{0}; expected PEM with -----BEGIN PRIVATE KEY----- (or RSA, or EC)")]
     Key(String),
     /// Both together.
     #[error("certificate and key do not make a TLS endpoint: {0}")]
@@ -31,10 +29,20 @@ pub fn server_config(certificates: &[u8], key: &[u8]) -> Result<Arc<ServerConfig
         .collect::<Result<_, _>>()
         .map_err(|error| TlsError::Certificate(error.to_string()))?;
     if chain.is_empty() {
-        return Err(TlsError::Certificate("nothing of the kind in it".into()));
+        return Err(TlsError::Certificate("no certificate is in it".into()));
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
-    let pair = |error: rustls::Error| TlsError::Pair(error.to_string());
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+        TlsError::Key(match error {
+            pem::Error::NoItemsFound => "no private key is in it".into(),
+            other => other.to_string(),
+        })
+    })?;
+    let pair = |error: rustls::Error| {
+        TlsError::Pair(match error {
+            rustls::Error::InconsistentKeys(_) => "the key is that of another certificate".into(),
+            other => other.to_string(),
+        })
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(pair)?

@@ -7,7 +7,16 @@ use super::ServeArgs;
 /// One line for each mistake; the program puts `error: ` before the first.
 pub(super) fn explain(error: &ConfigError, args: &ServeArgs) -> String {
     let lines: Vec<String> = error.mistakes.iter().map(|mistake| one(mistake, args)).collect();
-    lines.join("\nerror: ")
+    let mut text = lines.join("\nerror: ");
+    if args.config.is_none()
+        && error
+            .mistakes
+            .iter()
+            .any(|mistake| mistake.text.contains(": is missing;"))
+    {
+        text.push_str("\n\nSettings may stand in a file: see --config, and docs/serve.toml.");
+    }
+    text
 }
 
 fn one(mistake: &Mistake, args: &ServeArgs) -> String {
@@ -21,7 +30,7 @@ fn one(mistake: &Mistake, args: &ServeArgs) -> String {
             "--tls-cert and --tls-key are missing; expected both, or --plain-http behind a proxy that speaks TLS"
                 .into()
         }
-        (None, _, Some((flag, false))) => format!("{flag} {why} (or --config with a file)"),
+        (None, _, Some((flag, false))) => format!("{flag} {}", why.replace("`resolver`", "`--resolver`")),
         (None, ..) => mistake.text.clone(),
     }
 }

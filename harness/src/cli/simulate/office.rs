@@ -10,7 +10,7 @@ use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 use mirrorlab_protocol::keys::{KeyError, PrivateKey, PublicKey};
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
-use mirrorlab_simulator::authority::Authority;
+use mirrorlab_simulator::authority::{Authority, AuthorityError};
 use mirrorlab_simulator::blocked::SkipTable;
 use mirrorlab_simulator::draw::{self, Style, seeded};
 use mirrorlab_simulator::endpoint::https::HttpsEndpoint;
@@ -60,7 +60,12 @@ impl Keys {
             &dir.join(keyset::SUPEROFFICE_CERTIFICATE),
             &dir.join(keyset::SUPEROFFICE_KEY),
         )
-        .map_err(|error| CliError::usage(format!("--keys: {error}")))?;
+        .map_err(|error| match error {
+            AuthorityError::File { .. } => CliError::usage(format!(
+                "--keys: {error}; expected a directory as `mirrorlab keys new` makes it"
+            )),
+            other => CliError::usage(format!("--keys: {other}")),
+        })?;
         Ok(Keys {
             authority,
             application: application_key(dir)?,
@@ -221,13 +226,17 @@ pub(super) fn add_tenant(
     office.approve(&context).map_err(CliError::broken)?;
     Ok(match is_there {
         true => format!("{context}: goes on from {}, {count} tables\n", path.display()),
-        false => format!("{context}: made, {count} tables of {rows} rows\n"),
+        false => format!(
+            "{context}: made, {count} tables, {rows} {} in each\n",
+            if rows == 1 { "row" } else { "rows" }
+        ),
     })
 }
 
 /// A mirror, or any other database, is never taken for a source: opening one makes tables in it.
 fn check_source(path: &Path) -> Result<(), CliError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Not READ_ONLY: such a connection leaves the files of a write-ahead log behind when it goes.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let is_source = Connection::open_with_flags(path, flags).and_then(|connection| {
         connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'mirrorlab_ct_state')",

@@ -121,6 +121,12 @@ pub(super) fn open_existing(path: &Path, options: &SqliteOptions) -> Result<Conn
             mirror: super::shown_whole(path),
         });
     }
+    if path.is_dir() {
+        return Err(StoreError::Open {
+            mirror: super::shown_whole(path),
+            why: "it is a directory, not a database file".into(),
+        });
+    }
     let failed = |e: rusqlite::Error| open_failed(path, &e);
     let connection = Connection::open_with_flags(
         path,
