@@ -74,6 +74,11 @@ fn a_whole_trial() {
         "{}",
         simulated.out
     );
+    assert!(
+        !simulated.out.contains("no changes"),
+        "business goes on: {}",
+        simulated.out
+    );
     equal(&trial);
     let events = fs::read_to_string(trial.path("events.jsonl")).unwrap();
     let events: Vec<serde_json::Value> = events
@@ -222,6 +227,26 @@ fn a_signal_ends_the_simulator() {
     );
     server.signal("TERM");
     server.end().expect(0);
+
+    // In the middle of a call a second one ends it at once, and its passing databases go with it.
+    let hook = Hook::new();
+    let (server, url) = hooked(&trial, &hook);
+    let passing = trial.path("passing");
+    fs::create_dir(&passing).unwrap();
+    let mut args = trial.simulate_args(&url, &["--rows", "1"]);
+    let data = args.iter().position(|arg| *arg == "--data").unwrap();
+    args.drain(data..data + 2);
+    let mut command = mirrorlab(trial.dir(), &args);
+    command.env("TMPDIR", &passing);
+    let mut simulator = Started::new(command);
+    let _held = hook.next();
+    assert_eq!(trial.listing("passing").len(), 1);
+    simulator.signal("INT");
+    simulator.wait_for("SIGINT: ending after the cycles under way");
+    simulator.signal("TERM");
+    simulator.end().expect(4);
+    assert!(trial.listing("passing").is_empty());
+    server.kill();
 }
 
 /// Settings as they are shown, in the directory that `keys new` was run in.
@@ -260,7 +285,9 @@ fn the_settings_that_are_shown_work() {
 fn the_log_is_json_where_asked_for() {
     let trial = Trial::new();
     let (mut server, url) = trial.serve(&["--log-format", "json"]);
-    trial.simulate(&url, &["--cycles", "1", "--rows", "1"]).expect(0);
+    trial
+        .simulate(&url, &["--cycles", "2", "--every", "1s", "--rows", "1"])
+        .expect(0);
     let line = server.wait_for("\"ReplicationCompleted\",\"status\"");
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     for (key, value) in [
