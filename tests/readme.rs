@@ -85,3 +85,30 @@ fn its_commands_are_ones_that_the_program_takes() {
         );
     }
 }
+
+/// `file › test`, or `› test` of the file named last.
+#[test]
+fn the_tests_that_security_names_are_there() {
+    let text = root("SECURITY.md");
+    let (mut file, mut count) = (String::new(), 0);
+    for (named, test) in text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once('›'))
+    {
+        if !named.trim().is_empty() {
+            file = named.trim().to_owned();
+        }
+        let test = test.trim();
+        // The page's own example.
+        if file != "file" {
+            count += 1;
+            assert!(
+                root(&file).contains(&format!("fn {test}(")),
+                "{file} has no {test}"
+            );
+        }
+    }
+    assert!(count > 50, "{count}");
+}

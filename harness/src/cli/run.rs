@@ -95,7 +95,11 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
         keep: args.keep.is_some(),
     };
     let mut out = io::stdout().lock();
-    writeln!(out, "seed {seed}, {} scenarios", scenarios.len()).map_err(CliError::output)?;
+    let count = match scenarios.len() {
+        1 => "1 scenario".to_owned(),
+        n => format!("{n} scenarios"),
+    };
+    writeln!(out, "seed {seed}, {count}").map_err(CliError::output)?;
     let names = scenarios.iter().map(|s| (s.id.as_str(), s.title.as_str()));
     let mut terminal = Terminal::new(out, Style::detect(), names);
     let mut failed = None;

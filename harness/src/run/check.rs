@@ -267,8 +267,11 @@ pub fn comparison(expect: Option<&CompareExpect>, at: At, report: &Report) -> Ve
                 expect.map_or(at, |e| e.at),
                 format!("table {} is equal in source and mirror", table.name),
                 format!(
-                    "{} differences:\n{}",
-                    table.findings_count(),
+                    "{}:\n{}",
+                    match table.findings_count() {
+                        1 => "1 difference".to_owned(),
+                        n => format!("{n} differences"),
+                    },
                     first_lines(report, &table.name)
                 ),
             ),
@@ -410,7 +413,7 @@ impl Mismatches {
                     "compare-difference",
                     name.at,
                     expected,
-                    format!("{}: {}", got.len(), listed(&got)),
+                    format!("{} of them: {}", got.len(), listed(&got)),
                 );
             }
         }

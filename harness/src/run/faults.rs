@@ -140,7 +140,7 @@ impl FaultyEndpoint {
             .faults
             .iter()
             .filter(|(_, c)| !c.has_struck())
-            .map(|(kind, _)| format!("fault {kind:?}"));
+            .map(|(kind, _)| format!("fault {kind}"));
         let tokens = state
             .tokens
             .iter()

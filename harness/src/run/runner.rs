@@ -6,11 +6,11 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use super::check;
+use super::host::Transport;
 use super::steps;
 use super::world::{World, WorldError, WorldSettings};
 use crate::report::{Failure, RunResult, ScenarioResult, Verdict};
 use crate::scenario::model::Scenario;
-use crate::scenario::place::At;
 
 /// How scenarios are run.
 pub struct RunSettings {
@@ -129,7 +129,7 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
                 .into_iter()
                 .map(|(context, mismatch)| {
                     let tenant = several.then_some(context.as_str());
-                    failure(scenario, step.at, tenant, mismatch, settings)
+                    failure(scenario, scenario.line(step.at), tenant, mismatch, settings)
                 })
                 .collect();
             return Verdict::Failed { failures };
@@ -149,7 +149,15 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
                 let several = (scenario.tenants.len() > 1).then_some(tenant.context.as_str());
                 let failures = found
                     .into_iter()
-                    .map(|m| failure(scenario, at, several, m, settings))
+                    .map(|m| {
+                        failure(
+                            scenario,
+                            "(the comparison at the file's end)",
+                            several,
+                            m,
+                            settings,
+                        )
+                    })
                     .collect();
                 return Verdict::Failed { failures };
             }
@@ -164,7 +172,7 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
             received: format!("never struck: {}", unused.join(", ")),
         };
         return Verdict::Failed {
-            failures: vec![failure(scenario, mismatch.at, None, mismatch, settings)],
+            failures: vec![failure(scenario, "(the file's end)", None, mismatch, settings)],
         };
     }
     Verdict::Held
@@ -172,7 +180,7 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
 
 fn failure(
     scenario: &Scenario,
-    step: At,
+    step: &str,
     tenant: Option<&str>,
     mismatch: check::Mismatch,
     settings: &RunSettings,
@@ -183,16 +191,31 @@ fn failure(
         rule: scenario.cites.value.clone(),
         file: Some(scenario.file.display().to_string()),
         line: Some(mismatch.at.line),
-        step: Some(format!("{of}{}", scenario.line(step))),
+        step: Some(format!("{of}{step}")),
         expected: mismatch.expected,
         received: mismatch.received,
         message: None,
-        seed: Some(settings.world.seed),
+        // A file may have a seed of its own, which wins.
+        seed: Some(scenario.seed.unwrap_or(settings.world.seed)),
         repeat_command: format!(
-            "mirrorlab run {} --seed {}",
-            scenario.file.display(),
-            settings.world.seed
+            "mirrorlab run {} --seed {}{}",
+            quoted(&scenario.file.display().to_string()),
+            settings.world.seed,
+            match settings.world.transport {
+                Transport::InProcess => " --in-process",
+                Transport::Tls(_) => "",
+            }
         ),
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/\\._-:".contains(c);
+    if path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
     }
 }
 
