@@ -183,12 +183,8 @@ impl FaultyEndpoint {
         let mut token = None;
         for (defect, counter) in tokens {
             if strikes(counter) && token.is_none() {
-<<<<<<< HEAD
-                token = Some(defect.clone());
-=======
                 counter.struck = true;
-                token = Some(*defect);
->>>>>>> 108a487 (Broken servers: 99 mistakes as layers, and the scenarios that catch each)
+                token = Some(defect.clone());
             }
         }
         (fault, token)
