@@ -13,6 +13,7 @@ use mirrorlab_server::admin::MirrorAdmin;
 use mirrorlab_server::http::{self, HttpSettings, tls};
 use mirrorlab_server::operations::{Mirroring, Options};
 use mirrorlab_server::service::{Call, CallHead, Service};
+use mirrorlab_server::store::MirrorStore;
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::trust::Trust;
 use mirrorlab_server::trust::directory::CertificateDirectory;
@@ -24,6 +25,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::keys::{APPLICATION_ID, RunKeys};
+use crate::defects::{Defect, Layers};
 use crate::scenario::model::CertificateStrategy;
 
 /// The file with the authority of the listener's certificate.
@@ -36,6 +38,15 @@ pub enum Transport {
     Tls(Handle),
     /// Straight into the service, with the same bytes: one thread, and it repeats.
     InProcess,
+    /// As [`Transport::InProcess`], into a server with a defect.
+    Defective(&'static Defect),
+}
+
+impl Transport {
+    /// Whether both sides are one thread, so that a run repeats.
+    pub fn is_in_process(&self) -> bool {
+        !matches!(self, Transport::Tls(_))
+    }
 }
 
 /// How the server is set.
@@ -112,10 +123,17 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub fn start(&self, options: ServerOptions) -> Result<(), HostError> {
-        let service = Arc::new(self.service(options)?);
         let endpoint: Arc<dyn Endpoint> = match &self.settings.transport {
-            Transport::InProcess => Arc::new(Direct { service }),
-            Transport::Tls(handle) => self.listen(handle, service)?,
+            Transport::InProcess => Arc::new(Direct {
+                service: self.service(options, None)?,
+            }),
+            Transport::Tls(handle) => self.listen(handle, Arc::new(self.service(options, None)?))?,
+            Transport::Defective(defect) => {
+                let layers = Layers::new(defect);
+                let service = self.service(layers.options(options), Some(&layers))?;
+                let keys = self.settings.keys.clone();
+                layers.endpoint(service, keys, Arc::clone(&self.settings.clock))
+            }
         };
         *self.endpoint.write().unwrap_or_else(PoisonError::into_inner) = Some(endpoint);
         Ok(())
@@ -130,7 +148,7 @@ impl Host {
         }
     }
 
-    fn service(&self, options: ServerOptions) -> Result<Service, HostError> {
+    fn service(&self, options: ServerOptions, layers: Option<&Layers>) -> Result<Service, HostError> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
         let clock = Arc::clone(&self.settings.clock);
         let mut trust = Trust::new(APPLICATION_ID, Arc::clone(&clock));
@@ -148,12 +166,18 @@ impl Host {
         if options.refuse_replays {
             trust = trust.refusing_replays();
         }
+        let mut store: Arc<dyn MirrorStore> = Arc::new(SqliteStore::new(SqliteOptions {
+            durability: Durability::Fast,
+            ..SqliteOptions::default()
+        }));
+        let mut admin = Arc::clone(&self.settings.admin);
+        if let Some(layers) = layers {
+            store = layers.store(store);
+            admin = layers.admin(admin);
+        }
         let mirroring = Mirroring {
-            store: Arc::new(SqliteStore::new(SqliteOptions {
-                durability: Durability::Fast,
-                ..SqliteOptions::default()
-            })),
-            admin: Arc::clone(&self.settings.admin),
+            store,
+            admin,
             options: Options {
                 drop_guard: options.drop_guard,
             },
@@ -215,7 +239,7 @@ impl Endpoint for Host {
 
 /// Straight into the service.
 struct Direct {
-    service: Arc<Service>,
+    service: Service,
 }
 
 impl Endpoint for Direct {
