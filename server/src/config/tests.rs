@@ -167,6 +167,35 @@ fn each_mistake_has_one_clear_message() {
 }
 
 #[test]
+fn numbers_and_names_are_taken_up_to_their_limits() {
+    let folder = folder();
+    let taken = |text: &str| read(folder.path(), text).is_ok();
+    for (section, key, min, max) in [
+        ("limits", "body_bytes_max", 65_536, 4_294_967_296),
+        ("limits", "calls_max", 1, 10_000u64),
+        ("limits", "connections_max", 1, 100_000),
+        ("limits", "turn_seconds", 1, 86_400),
+        ("limits", "shutdown_seconds", 1, 86_400),
+        ("hooks", "webhook_seconds", 1, 600),
+    ] {
+        for (number, right) in [(min - 1, false), (min, true), (max, true), (max + 1, false)] {
+            let text = format!("{RIGHT}[{section}]\n{key} = {number}\n");
+            assert_eq!(taken(&text), right, "{key} = {number}");
+        }
+    }
+    for (leeway, right) in [(900, true), (901, false)] {
+        assert_eq!(
+            taken(&format!("leeway_seconds = {leeway}\n{RIGHT}")),
+            right,
+            "{leeway}"
+        );
+    }
+    let id = |id: &str| taken(&RIGHT.replace("'abc'", &format!("'{id}'")));
+    assert!(id(&"x".repeat(128)) && id(" abc ") && id("~!"));
+    assert!(!id(&"x".repeat(129)) && !id(" ") && !id("a c") && !id("æ"));
+}
+
+#[test]
 fn all_mistakes_are_found_at_once_in_the_order_of_the_file() {
     let folder = folder();
     let text = RIGHT
