@@ -9,6 +9,7 @@
 //! - [`compare`]: compares two databases
 //! - [`completions`]: completions for a shell
 //! - [`schema`]: the JSON Schema of scenario files
+//! - `signals`: the signals that end a program
 //! - [`values`]: reading what stands behind a flag
 //!
 //! Each command is a struct of its flags and a function that runs it. Errors come back as one [`CliError`]; only
@@ -26,6 +27,7 @@ pub mod keys;
 pub mod run;
 pub mod schema;
 pub mod serve;
+mod signals;
 pub mod simulate;
 pub mod tables;
 pub mod values;

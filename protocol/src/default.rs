@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::datetime::{DateTime, TICKS_PER_DAY};
 use crate::decimal::Decimal;
 use crate::types::ColumnType;
 use crate::value::{CellError, Value};
@@ -80,8 +81,35 @@ impl Default {
                 Value::from_bytes(Cow::Borrowed(bytes), ty).map(|v| Some(v.into_owned()))
             }
             Default::Number(text) | Default::Text(text) => {
-                Value::from_bare(text, ty).map(|v| Some(v.into_owned()))
+                let literal = self.converted(text, ty);
+                Value::from_bare(literal.as_deref().unwrap_or(text), ty).map(|v| Some(v.into_owned()))
             }
+        }
+    }
+
+    /// What SQL Server makes of a literal of another kind than the column's: an empty text is 0 to a number and 1900-01-01
+    /// to a date, and a whole number is so many days after that.
+    fn converted(&self, text: &str, ty: ColumnType) -> Option<String> {
+        let is_number = ty.integer_range().is_some()
+            || matches!(
+                ty,
+                ColumnType::Float | ColumnType::Real | ColumnType::Money | ColumnType::SmallMoney
+            );
+        let is_date = matches!(
+            ty,
+            ColumnType::DateTime | ColumnType::SmallDateTime | ColumnType::DateTime2(_) | ColumnType::Date
+        );
+        let counts_days = matches!(ty, ColumnType::DateTime | ColumnType::SmallDateTime);
+        match self {
+            Default::Text(_) if text.is_empty() && is_number => Some("0".into()),
+            Default::Text(_) if text.is_empty() && is_date => Some("1900-01-01".into()),
+            Default::Number(_) if counts_days => {
+                let epoch = DateTime::from_parts(1900, 1, 1, 0)?;
+                let days: i64 = text.parse().ok()?;
+                let ticks = days.checked_mul(TICKS_PER_DAY)?.checked_add(epoch.ticks())?;
+                DateTime::from_ticks(ticks).map(|at| at.to_string())
+            }
+            _ => None,
         }
     }
 }
@@ -245,6 +273,24 @@ mod tests {
             no_date.value(ColumnType::NText).unwrap(),
             Some(Value::Text("17600101 00:00:00".into()))
         );
+        let day = |text: &'static str| Value::from_bare(text, ColumnType::DateTime).ok();
+        assert_eq!(
+            read("default ((0))").value(ColumnType::DateTime).unwrap(),
+            day("1900-01-01")
+        );
+        assert_eq!(
+            read("default ((-1))").value(ColumnType::DateTime).unwrap(),
+            day("1899-12-31")
+        );
+        assert_eq!(
+            read("default (N'')").value(ColumnType::DateTime).unwrap(),
+            day("1900-01-01")
+        );
+        assert_eq!(
+            read("default ('')").value(ColumnType::Int).unwrap(),
+            Some(Value::Int(0))
+        );
+        assert!(read("default (N'x')").value(ColumnType::Int).is_err());
         assert!(read("default ((70000))").value(ColumnType::SmallInt).is_err());
         assert_eq!(read("(null)").value(ColumnType::Int), Ok(Some(Value::Null)));
         assert_eq!(read("(getdate())").value(ColumnType::DateTime), Ok(None));

@@ -11,7 +11,7 @@ use quick_xml::events::{BytesStart, Event};
 
 use crate::names;
 
-/// The deepest nesting that is read. The deepest element of the contract stands at nine.
+/// The deepest nesting that is read unless a [`Reader`] is told otherwise. The deepest element of the contract stands at nine.
 pub const DEPTH_MAX: usize = 64;
 /// The most attributes one element may have: looking for a name that stands twice costs their square.
 pub const ATTRIBUTES_MAX: usize = 64;
@@ -84,8 +84,8 @@ pub enum XmlError {
     #[error("`&{0};` is not a character")]
     BadReference(String),
     /// Elements nested too deeply.
-    #[error("elements are nested more than {DEPTH_MAX} deep")]
-    TooDeep,
+    #[error("elements are nested more than {0} deep")]
+    TooDeep(usize),
     /// An element with too many attributes, or too many namespaces in force.
     #[error(
         "an element has more than {ATTRIBUTES_MAX} attributes, or more than {DECLARATIONS_MAX} namespaces are in force"
@@ -160,6 +160,7 @@ pub struct Reader<'a> {
     inner: quick_xml::Reader<&'a [u8]>,
     scopes: Vec<Scope>,
     depth: usize,
+    depth_max: usize,
 }
 
 /// Turns a message's bytes into text: UTF-8, with or without its mark, or UTF-16 of either order. UTF-8 is borrowed.
@@ -200,7 +201,15 @@ impl<'a> Reader<'a> {
             inner,
             scopes: Vec::new(),
             depth: 0,
+            depth_max: DEPTH_MAX,
         }
+    }
+
+    /// The same reader, for elements nested at most so deep.
+    #[must_use]
+    pub fn with_depth_max(mut self, depth_max: usize) -> Reader<'a> {
+        self.depth_max = depth_max;
+        self
     }
 
     /// The document's outermost element.
@@ -341,8 +350,8 @@ impl<'a> Reader<'a> {
 
     fn open(&mut self, start: BytesStart<'a>) -> Result<Tag<'a>, XmlError> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(XmlError::TooDeep);
+        if self.depth > self.depth_max {
+            return Err(XmlError::TooDeep(self.depth_max));
         }
         let flags = if start.attributes_raw().is_empty() {
             Flags::default()

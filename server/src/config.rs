@@ -123,6 +123,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// TLS and limits.
     pub http: HttpSettings,
+    /// How deep a call's elements may be nested.
+    pub depth_max: usize,
     /// The application's id, without `spn:`.
     pub application_id: String,
     /// The application's private key.
@@ -209,7 +211,7 @@ impl Config {
             admin: Arc::new(HookAdmin::new(&self.mirrors, self.name, self.hooks)),
             options: self.options,
         };
-        Ok(Service::new(trust, mirroring, self.application_key, clock))
+        Ok(Service::new(trust, mirroring, self.application_key, clock).with_depth_max(self.depth_max))
     }
 }
 

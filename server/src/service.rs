@@ -116,6 +116,7 @@ pub struct Service {
     application_key: PrivateKey,
     clock: Arc<dyn Clock>,
     sink: Option<Arc<dyn MessageSink>>,
+    depth_max: usize,
 }
 
 impl Service {
@@ -132,6 +133,7 @@ impl Service {
             application_key,
             clock,
             sink: None,
+            depth_max: xml::DEPTH_MAX,
         }
     }
 
@@ -139,6 +141,13 @@ impl Service {
     #[must_use]
     pub fn with_sink(mut self, sink: Arc<dyn MessageSink>) -> Service {
         self.sink = Some(sink);
+        self
+    }
+
+    /// Reads messages whose elements are nested at most so deep; [`xml::DEPTH_MAX`] unless said.
+    #[must_use]
+    pub fn with_depth_max(mut self, depth_max: usize) -> Service {
+        self.depth_max = depth_max;
         self
     }
 
@@ -248,7 +257,7 @@ impl Service {
             Ok(text) => text,
             Err(error) => return not_xml(error.into()),
         };
-        let mut reader = Reader::new(&text);
+        let mut reader = Reader::new(&text).with_depth_max(self.depth_max);
         let request = match soap::open(&mut reader).and_then(|_| message::read_request(&mut reader)) {
             Ok(request) => request,
             Err(error) => return not_xml(error),

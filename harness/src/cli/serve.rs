@@ -1,11 +1,25 @@
 //! `mirrorlab serve`.
+//!
+//! - `log`: what is logged, and how it looks
+//! - `mistakes`: what is wrong with the settings, named as the person gave them
 
+mod log;
+mod mistakes;
+
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use mirrorlab_protocol::clock::SystemClock;
+use mirrorlab_protocol::names::SERVICE_FILE;
+use mirrorlab_server::config::{Config, Overrides};
+use mirrorlab_server::http;
+use mirrorlab_server::store::sqlite::SqliteStore;
+use tokio::net::TcpListener;
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, print, signals};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -17,11 +31,22 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// As the settings file names it.
+    fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
 /// The flags of `mirrorlab serve`. A flag that is given wins over the configuration file.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Settings come from the TOML file, or from flags, which win over it. SIGTERM and
-Ctrl-C end it after the calls under way.
+Settings come from the TOML file, or from flags, which win over it; docs/serve.toml
+shows them all. The endpoint's URL is printed once calls are taken, the log goes to
+stderr. SIGTERM and Ctrl-C end it after the calls under way, a second one at once.
 
 Examples:
   mirrorlab keys new keys
@@ -74,7 +99,14 @@ pub struct ServeArgs {
     /// Name each tenant's mirror so; `{context}` is the tenant [default: Mirror_{context}]
     #[arg(long, value_name = "TEMPLATE")]
     pub name_template: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,mirrorlab_server=debug`
+    /// Refuse a TableSchema that would drop more than half of ten or more tables
+    #[arg(long)]
+    pub drop_guard: bool,
+    /// Refuse a token that was seen before
+    #[arg(long)]
+    pub refuse_replayed_nonces: bool,
+    /// What is logged: off, error, warn, info, debug, trace, or a filter such as `info,mirrorlab_server=debug`;
+    /// info unless said
     #[arg(long, value_name = "FILTER", env = "MIRRORLAB_LOG", hide_env_values = true)]
     pub log: Option<String>,
     /// How log lines look
@@ -82,11 +114,100 @@ pub struct ServeArgs {
     pub log_format: Option<LogFormat>,
 }
 
-/// Runs the command.
+impl ServeArgs {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen.map(|address| address.to_string()),
+            tls_certificate: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            plain_http: self.plain_http,
+            application_id: self.application_id.clone(),
+            application_key: self.application_key.clone(),
+            trusted_certificates: self.trust.clone(),
+            resolver: self.resolver.clone(),
+            mirrors: self.mirrors.clone(),
+            name: self.name_template.clone(),
+            drop_guard: self.drop_guard,
+            refuse_replayed_nonces: self.refuse_replayed_nonces,
+            log: self.log_format.map(|format| format.name().to_owned()),
+        }
+    }
+}
+
+/// Runs the command, until a signal ends it.
 ///
 /// # Errors
 /// [`CliError`].
 pub fn run(args: ServeArgs) -> Result<Exit, CliError> {
-    let _ = args;
-    Err(CliError::broken("`mirrorlab serve` is not in this build"))
+    let filter = log::filter(args.log.as_deref()).map_err(CliError::usage)?;
+    let log = log::start(filter, log::format(args.log_format, args.config.as_deref()))?;
+    let config = Config::load(args.config.as_deref(), args.overrides())
+        .map_err(|error| CliError::usage(mistakes::explain(&error, &args)))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
+    let ended = runtime.block_on(serve(config, &log));
+    // After a second signal nobody waits for what still runs; SQLite forgets what it did not commit.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(config: Config, log: &log::Log) -> Result<Exit, CliError> {
+    // Listening comes first: where the port is in use, no directory has been made.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| cannot_listen(config.listen, &error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| cannot_listen(config.listen, &error))?;
+    let signals = signals::Signals::new()
+        .map_err(|why| CliError::broken(format!("cannot listen to signals: {why}")))?;
+    let http = config.http.clone();
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let grace = http.shutdown_grace;
+    let service = config
+        .into_service(Arc::new(SqliteStore::default()), Arc::new(SystemClock))
+        .map_err(CliError::usage)?;
+    log.release();
+    let url = format!("{scheme}://{address}/{SERVICE_FILE}");
+    tracing::info!(url, "listening");
+    // Whoever started it may have closed its stdout since; that is no reason to end.
+    if let Err(error) = print(&format!("listening on {url}\n")) {
+        tracing::warn!(%error, "the URL could not be printed");
+    }
+    let (first, second) = signals.halves();
+    let shutdown = async move {
+        let signal = first.await;
+        tracing::info!(
+            signal,
+            grace_seconds = grace.as_secs(),
+            "ending after the calls under way; a second signal ends at once"
+        );
+    };
+    tokio::select! {
+        served = http::serve(listener, Arc::new(service), http, shutdown) => {
+            served.map_err(|error| CliError::broken(format!("the listener failed: {error}")))?;
+            tracing::info!("ended");
+            Ok(Exit::Held)
+        }
+        signal = second => Err(CliError::broken(format!(
+            "a second signal, {signal}: ended at once; nothing of the calls that were cut off is kept"
+        ))),
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> CliError {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use by another program, or by another `mirrorlab serve`; --listen names another"
+                .into()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+        io::ErrorKind::PermissionDenied => {
+            format!("it is not allowed to you ({error}); ports below 1024 are often kept for the system")
+        }
+        _ => error.to_string(),
+    };
+    CliError::broken(format!("cannot listen on {address}: {why}"))
 }

@@ -1,11 +1,21 @@
 //! `mirrorlab simulate`.
+//!
+//! - `office`: tenants, their databases, and keys
+//! - `pace`: cycles on the real clock, business between them, what became of them
 
+mod office;
+mod pace;
+
+use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use mirrorlab_simulator::endpoint::https::{HttpsEndpoint, HttpsOptions, Trust};
+use mirrorlab_simulator::schedule::Pause;
 
-use super::{CliError, Exit, values};
+use super::{CliError, Exit, print, signals, values};
 
 /// The flags of `mirrorlab simulate`.
 #[derive(Debug, Clone, Args)]
@@ -14,6 +24,10 @@ Makes source databases for the tenants Cust10001, Cust10002 …, approves the
 application for each, and pushes them to the endpoint as SuperOffice's mirroring
 task does: at once, then every 20 minutes unless told otherwise. Each cycle's
 event is printed. Of the application's key only the public half is needed.
+SIGTERM and Ctrl-C end it after the cycles under way, a second one at once.
+
+Exit codes: 0 where every cycle succeeded, 1 where one failed, 2 for wrong usage,
+4 where it could not run.
 
 Examples:
   mirrorlab simulate --keys keys --application-id my-app --cycles 1 \\
@@ -30,20 +44,29 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "DIR")]
     pub keys: PathBuf,
     /// The application's id, as tokens name it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::application_id)]
     pub application_id: String,
     /// How many tenants there are
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub tenants: u32,
     /// Stop after so many cycles of each tenant [default: go on until stopped]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub cycles: Option<u64>,
-    /// Begin a cycle this often: 30s, 20min
-    #[arg(long, value_name = "TIME", default_value = "20min", value_parser = values::duration)]
+    /// Begin a cycle this often: 30s, 20min; with --cycles also 0s, one right after the other
+    #[arg(long, value_name = "TIME", default_value = "20min", value_parser = values::interval)]
     pub every: Duration,
-    /// So many random business changes in each tenant before each further cycle
+    /// Begin no cycle at this time of day in Oslo: 01:30-03:00 is SuperOffice's nightly pause
+    #[arg(long, value_name = "FROM-TO")]
+    pub pause: Option<Pause>,
+    /// So many random business changes in each tenant before each further cycle, each a transaction of one to three rows
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub changes: u32,
+    /// Rows that each table of a new source database gets
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub rows: u64,
+    /// A table that the SkipTable preference names; may be given several times
+    #[arg(long, value_name = "TABLE")]
+    pub skip: Vec<String>,
     /// Trust the endpoint's certificate by this authority, PEM, and by no other
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,
@@ -53,10 +76,10 @@ pub struct SimulateArgs {
     /// Take the tables from this schema file, in place of the built-in ones
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
-    /// Write the event log into this file, one JSON object a line
+    /// Add the event log to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
-    /// Draw everything from this seed; without it a fresh one is drawn and printed
+    /// Draw rows and changes from this seed; without it a fresh one is drawn and printed
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// Keep the source databases in this directory, and go on from those that are there [default: thrown away]
@@ -69,6 +92,114 @@ pub struct SimulateArgs {
 /// # Errors
 /// [`CliError`].
 pub fn run(args: SimulateArgs) -> Result<Exit, CliError> {
-    let _ = args;
-    Err(CliError::broken("`mirrorlab simulate` is not in this build"))
+    if args.every.is_zero() && args.cycles.is_none() {
+        return Err(CliError::usage(
+            "--every 0s: the endpoint would never have a rest; expected --cycles with it",
+        ));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
+    // Everything that can be wrong without a call is looked at before anything is made.
+    let keys = office::Keys::load(&args.keys)?;
+    let tables = office::tables(args.schema.as_deref(), &args.skip)?;
+    let seed = args.seed.unwrap_or_else(rand::random);
+    // Never the same: a server may refuse a token's nonce that it saw before, in an earlier start too.
+    let tokens_seed = rand::random();
+    let endpoint = endpoint(&args, tokens_seed, &runtime)?;
+    let record = pace::Record::new(args.events.as_deref())?;
+    let place = office::Place::new(args.data.as_deref())?;
+    print(&format!("seed {seed}\n"))?;
+
+    let stop = Arc::new(pace::Stop::default());
+    listen_to_signals(&runtime, &stop, place.passing())?;
+    let mut office = office::open(&args, keys, endpoint, Arc::clone(&record), tokens_seed)?;
+    for number in 1..=args.tenants {
+        if stop.is_set() {
+            break;
+        }
+        print(&office::add_tenant(
+            &mut office,
+            number,
+            &place,
+            &tables,
+            args.rows,
+            seed,
+        )?)?;
+    }
+    let pace = pace::RealPace::new(&args, seed, Arc::clone(&stop), Arc::clone(&record));
+    office.run_each(&pace);
+    // Databases close before their temporary directory goes.
+    drop(office);
+    runtime.shutdown_background();
+    record.end()
+}
+
+fn endpoint(
+    args: &SimulateArgs,
+    seed: u64,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Arc<HttpsEndpoint>, CliError> {
+    let plain = args
+        .endpoint
+        .trim_start()
+        .to_ascii_lowercase()
+        .starts_with("http:");
+    let trust = match &args.ca {
+        Some(_) if plain => {
+            return Err(CliError::usage(
+                "--ca: the endpoint's URL begins with http://, where there is no certificate to check; expected https://",
+            ));
+        }
+        Some(file) => Trust::File(file.clone()),
+        None if args.insecure => Trust::Anyone,
+        None => Trust::System,
+    };
+    let options = HttpsOptions {
+        trust,
+        seed,
+        ..HttpsOptions::new(&args.endpoint)
+    };
+    let made = HttpsEndpoint::new(options, runtime.handle().clone()).map_err(CliError::usage)?;
+    if args.insecure {
+        say(
+            "warning: --insecure: the endpoint's certificate is not checked; whoever answers gets every row of the tenants",
+        );
+    } else if plain {
+        say("warning: the endpoint's URL begins with http://: tokens and rows travel unencrypted");
+    }
+    Ok(Arc::new(made))
+}
+
+fn listen_to_signals(
+    runtime: &tokio::runtime::Runtime,
+    stop: &Arc<pace::Stop>,
+    passing: Option<PathBuf>,
+) -> Result<(), CliError> {
+    let taken = runtime.block_on(async { signals::Signals::new() });
+    let (first, second) = taken
+        .map_err(|why| CliError::broken(format!("cannot listen to signals: {why}")))?
+        .halves();
+    let stop = Arc::clone(stop);
+    runtime.spawn(async move {
+        let signal = first.await;
+        say(&format!(
+            "{signal}: ending after the cycles under way; a second signal ends at once"
+        ));
+        stop.set();
+        second.await;
+        // The endpoint forgets a call that breaks off, and sources that are kept are never torn.
+        if let Some(dir) = passing {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+        std::process::exit(i32::from(Exit::Broken.code()));
+    });
+    Ok(())
+}
+
+/// Says something beside the event log.
+fn say(text: &str) {
+    // Where not even stderr takes it, there is nobody to hear.
+    let _ = writeln!(io::stderr(), "{text}");
 }

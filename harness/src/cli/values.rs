@@ -24,6 +24,37 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(milliseconds))
 }
 
+/// Reads how often something comes: a [`duration`] of whole seconds, or `0s`.
+///
+/// # Errors
+/// A text for people.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    if text == "0s" {
+        return Ok(Duration::ZERO);
+    }
+    let every = duration(text)?;
+    match every.subsec_nanos() {
+        0 => Ok(every),
+        _ => Err(format!(
+            "`{text}` is no number of whole seconds; expected 1s or more, or 0s"
+        )),
+    }
+}
+
+/// Reads an application's id as SuperOffice gave it; tokens put `spn:` before it.
+///
+/// # Errors
+/// A text for people.
+pub fn application_id(text: &str) -> Result<String, String> {
+    let id = text.trim();
+    let plain = !id.is_empty() && id.len() <= 128 && id.chars().all(|c| c.is_ascii_graphic());
+    if plain && !id.starts_with("spn:") {
+        Ok(id.to_owned())
+    } else {
+        Err("this is no application id; expected it as SuperOffice gave it, without `spn:`".into())
+    }
+}
+
 /// Reads a table or column to leave out: `contact`, `contact.updated`, `*.updated`.
 ///
 /// # Errors
@@ -61,6 +92,19 @@ mod tests {
             "18446744073709551615h",
         ] {
             assert!(duration(text).is_err(), "{text}");
+        }
+        assert_eq!(interval("0s"), Ok(Duration::ZERO));
+        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+        for text in ["0", "0min", "500ms", "1500ms"] {
+            assert!(interval(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn application_ids() {
+        assert_eq!(application_id(" my-app "), Ok("my-app".into()));
+        for text in ["", "  ", "spn:x", "a b", "blå"] {
+            assert!(application_id(text).is_err(), "{text}");
         }
     }
 }

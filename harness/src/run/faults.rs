@@ -14,7 +14,7 @@ use mirrorlab_protocol::message::{self, Request, Response, ResponseDetail};
 use mirrorlab_protocol::names::{CONTENT_TYPE, Operation, same_name};
 use mirrorlab_protocol::soap::{self, Peek};
 use mirrorlab_protocol::xml::{self, Reader};
-use mirrorlab_simulator::authority::{self, Tokens};
+use mirrorlab_simulator::authority::Tokens;
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 
 use super::keys::{APPLICATION_ID, RunKeys};
@@ -117,7 +117,7 @@ impl FaultyEndpoint {
     pub fn add_token(&self, fault: &TokenFault, tenant: Option<String>) {
         self.state()
             .tokens
-            .push((fault.defect, Counter::new(fault.hit.clone(), tenant)));
+            .push((fault.defect.clone(), Counter::new(fault.hit.clone(), tenant)));
     }
 
     /// The calls of a tenant since the last time.
@@ -176,7 +176,7 @@ impl FaultyEndpoint {
         let mut token = None;
         for (defect, counter) in tokens {
             if strikes(counter) && token.is_none() {
-                token = Some(*defect);
+                token = Some(defect.clone());
             }
         }
         (fault, token)
@@ -188,9 +188,9 @@ impl FaultyEndpoint {
             Peek::Head(head) => head.token.unwrap_or_default(),
             _ => String::new(),
         };
-        let token = match mint_defect(defect) {
-            None => self.state().last_tokens.get(&call.context).cloned(),
-            Some(wrong) => {
+        let token = match defect {
+            TokenDefect::Repeated => self.state().last_tokens.get(&call.context).cloned(),
+            wrong => {
                 let tokens = Tokens::new(Arc::clone(&self.keys.authority), APPLICATION_ID, &call.context, 0);
                 tokens.defective(&wrong, &nonce_of(&right), self.clock.now())
             }
@@ -366,33 +366,6 @@ fn spoil(body: &[u8]) -> Vec<u8> {
         spoiled.splice(at + marker.len()..at + marker.len(), *b"spoiled");
     }
     spoiled
-}
-
-/// How the simulator makes such a token; `None` for the last good one once more.
-fn mint_defect(defect: TokenDefect) -> Option<authority::TokenDefect> {
-    use authority::TokenDefect as Made;
-    Some(match defect {
-        TokenDefect::WrongKey => Made::WrongKey,
-        TokenDefect::UnknownKid => Made::UnknownKid,
-        TokenDefect::NoKid => Made::NoKid,
-        TokenDefect::Expired => Made::Expired,
-        TokenDefect::NotYetValid => Made::NotYetValid,
-        TokenDefect::ForeignTenant => Made::ForeignTenant(authority::FOREIGN_TENANT.to_owned()),
-        TokenDefect::TwoTenants => Made::TwoTenants,
-        TokenDefect::PathTenant => Made::PathTenant,
-        TokenDefect::OtherAudience => Made::OtherAudience,
-        TokenDefect::OtherIssuer => Made::OtherIssuer,
-        TokenDefect::NoNonce => Made::NoNonce,
-        TokenDefect::AlgNone => Made::AlgNone,
-        TokenDefect::Hs256 => Made::Hs256,
-        TokenDefect::Tampered => Made::Tampered,
-        TokenDefect::MissingHeader => Made::MissingHeader,
-        TokenDefect::Empty => Made::Empty,
-        TokenDefect::Garbage => Made::Garbage,
-        TokenDefect::LineBreaks => Made::LineBreaks,
-        TokenDefect::OnlyX5t => Made::OnlyX5t,
-        TokenDefect::Repeated => return None,
-    })
 }
 
 /// The envelope with another token, or with no header at all.

@@ -1,8 +1,9 @@
 //! What a scenario lets go wrong: tokens that should be refused, calls that do not arrive, servers that die.
 
-use std::fmt;
-
 use mirrorlab_protocol::names::Operation;
+
+/// What may be wrong with a token, or look so: the simulator's own list, whose names a file writes.
+pub use mirrorlab_simulator::authority::TokenDefect;
 
 use super::place::Spanned;
 
@@ -26,109 +27,6 @@ pub struct TokenFault {
     pub defect: TokenDefect,
     /// With which calls' tokens.
     pub hit: Hit,
-}
-
-/// What may be wrong with a token, or look so. The words are the simulator's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TokenDefect {
-    /// Signed by a key that is not the certificate's.
-    WrongKey,
-    /// Names a certificate that nobody has, and is signed by its key.
-    UnknownKid,
-    /// Names no certificate at all.
-    NoKid,
-    /// Its time is over.
-    Expired,
-    /// Its time has not come.
-    NotYetValid,
-    /// Names another tenant and is right in all else, so that it has to be believed.
-    ForeignTenant,
-    /// Names one tenant as `sub` and another as the context.
-    TwoTenants,
-    /// The tenant's name climbs out of a directory.
-    PathTenant,
-    /// For another application.
-    OtherAudience,
-    /// By another issuer.
-    OtherIssuer,
-    /// No nonce to be signed.
-    NoNonce,
-    /// Not signed, and says so.
-    AlgNone,
-    /// `alg` is HS256, with the public certificate as the secret.
-    Hs256,
-    /// Signed well, then changed.
-    Tampered,
-    /// The envelope has no `SignedToken`.
-    MissingHeader,
-    /// The `SignedToken` is empty.
-    Empty,
-    /// The `SignedToken` is no JWT.
-    Garbage,
-    /// The token of the call before, once more. Harmless, unless the server refuses known nonces.
-    Repeated,
-    /// Line breaks and blanks around it. Harmless.
-    LineBreaks,
-    /// Only `x5t` names the certificate. Harmless.
-    OnlyX5t,
-}
-
-impl TokenDefect {
-    /// All of them.
-    pub const ALL: [TokenDefect; 20] = [
-        TokenDefect::WrongKey,
-        TokenDefect::UnknownKid,
-        TokenDefect::NoKid,
-        TokenDefect::Expired,
-        TokenDefect::NotYetValid,
-        TokenDefect::ForeignTenant,
-        TokenDefect::TwoTenants,
-        TokenDefect::PathTenant,
-        TokenDefect::OtherAudience,
-        TokenDefect::OtherIssuer,
-        TokenDefect::NoNonce,
-        TokenDefect::AlgNone,
-        TokenDefect::Hs256,
-        TokenDefect::Tampered,
-        TokenDefect::MissingHeader,
-        TokenDefect::Empty,
-        TokenDefect::Garbage,
-        TokenDefect::Repeated,
-        TokenDefect::LineBreaks,
-        TokenDefect::OnlyX5t,
-    ];
-
-    /// As a file writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            TokenDefect::WrongKey => "wrong-key",
-            TokenDefect::UnknownKid => "unknown-kid",
-            TokenDefect::NoKid => "no-kid",
-            TokenDefect::Expired => "expired",
-            TokenDefect::NotYetValid => "not-yet-valid",
-            TokenDefect::ForeignTenant => "foreign-tenant",
-            TokenDefect::TwoTenants => "two-tenants",
-            TokenDefect::PathTenant => "path-tenant",
-            TokenDefect::OtherAudience => "other-audience",
-            TokenDefect::OtherIssuer => "other-issuer",
-            TokenDefect::NoNonce => "no-nonce",
-            TokenDefect::AlgNone => "alg-none",
-            TokenDefect::Hs256 => "hs256",
-            TokenDefect::Tampered => "tampered",
-            TokenDefect::MissingHeader => "missing-header",
-            TokenDefect::Empty => "empty",
-            TokenDefect::Garbage => "garbage",
-            TokenDefect::Repeated => "repeated",
-            TokenDefect::LineBreaks => "line-breaks",
-            TokenDefect::OnlyX5t => "only-x5t",
-        }
-    }
-}
-
-impl fmt::Display for TokenDefect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// What which calls meet on their way.

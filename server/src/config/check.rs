@@ -18,6 +18,7 @@ use crate::operations::Options;
 use crate::trust::LEEWAY_SECONDS;
 use crate::trust::directory::CertificateDirectory;
 use crate::trust::openid::OpenIdResolver;
+use mirrorlab_protocol::xml::DEPTH_MAX;
 
 /// Where is listened unless said: this machine alone.
 const LISTEN: &str = "127.0.0.1:8443";
@@ -133,6 +134,9 @@ pub(super) fn check(raw: Raw, text: &str) -> Result<Config, Vec<Mistake>> {
             )),
         })
         .unwrap_or_default();
+    let depth_max = number(m, "limits.depth_max", &raw.limits.depth_max, 12..=1000)
+        .and_then(|depth| usize::try_from(depth).ok())
+        .unwrap_or(DEPTH_MAX);
     let mut http = check_limits(m, &raw.limits);
     http.tls = check_tls(m, &raw.tls, &raw.plain_http);
     let hooks = check_hooks(m, &raw.hooks);
@@ -145,6 +149,7 @@ pub(super) fn check(raw: Raw, text: &str) -> Result<Config, Vec<Mistake>> {
         return Ok(Config {
             listen,
             http,
+            depth_max,
             application_id,
             application_key,
             trusted_certificates,

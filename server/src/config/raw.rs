@@ -44,6 +44,7 @@ pub(super) struct RawTls {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub body_bytes_max: Place<u64>,
+    pub depth_max: Place<u64>,
     pub calls_max: Place<u64>,
     pub connections_max: Place<u64>,
     pub turn_seconds: Place<u64>,

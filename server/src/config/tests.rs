@@ -81,6 +81,7 @@ leeway_seconds = 0
 log = 'json'
 [limits]
 body_bytes_max = 4294967296
+depth_max = 16
 calls_max = 1
 connections_max = 2
 turn_seconds = 3
@@ -115,6 +116,7 @@ webhook_seconds = 9
         (http.body_bytes_max, http.calls_max, http.connections_max),
         (1 << 32, 1, 2)
     );
+    assert_eq!(config.depth_max, 16);
     let hooks = format!("{:?}", config.hooks).replace(&folder.path().display().to_string(), "DIR");
     assert_eq!(
         hooks,

@@ -369,3 +369,25 @@ fn every_post_is_shown_to_the_sink() {
     assert!(kept[1].starts_with("Some(Wipe) None 500 4 bytes"), "{}", kept[1]);
     assert_eq!(kept.len(), 2);
 }
+
+#[test]
+fn nesting_is_limited_as_it_is_set() {
+    let mut bench = Bench::new();
+    bench.service = bench.service.with_depth_max(12);
+    let call = String::from_utf8(envelope(&table_schema(&["contact"]))).unwrap();
+    let answered = |body: &str| bench.post(Operation::TableSchema, body.as_bytes());
+    assert_eq!(answered(&call).status, 200);
+    // A stranger among the members is left unread, but not at any depth.
+    let deep = |levels: usize| {
+        let stranger = format!(
+            "{}{}</TableSchemaRequest>",
+            "<q:q xmlns:q='urn:q'>".repeat(levels),
+            "</q:q>".repeat(levels)
+        );
+        call.replace("</TableSchemaRequest>", &stranger)
+    };
+    assert_eq!(answered(&deep(9)).status, 200);
+    let refused = answered(&deep(10));
+    assert_eq!(refused.status, 400);
+    assert!(String::from_utf8_lossy(&refused.body).contains("nested more than 12 deep"));
+}

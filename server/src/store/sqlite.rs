@@ -111,7 +111,7 @@ impl MirrorStore for SqliteStore {
                 table: mirrorlab_protocol::excerpt(table),
                 count: listed.len(),
                 metadata: metadata.table,
-                mirror: shown(path),
+                mirror: shown_whole(path),
             });
         }
         let transaction = connection
@@ -327,7 +327,16 @@ fn file_of(place: &MirrorPlace) -> Result<&Path, StoreError> {
     }
 }
 
+/// A mirror as errors name it to a caller: the file alone. Where it lives in this house is nobody's business outside.
 fn shown(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// A mirror as errors name it to a person at this machine.
+fn shown_whole(path: &Path) -> String {
     path.display().to_string()
 }
 

@@ -172,7 +172,7 @@ impl Reader {
     }
 
     /// One word of a closed list.
-    pub fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+    pub fn word<T: Clone>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
         let names = || words.iter().map(|(name, _)| *name);
         let Data::Scalar { text, .. } = &node.data else {
             self.wrong(node, &format!("{what}: {}", one_of(names())));
@@ -181,7 +181,7 @@ impl Reader {
         let found = words
             .iter()
             .find(|(name, _)| name == text)
-            .map(|(_, value)| *value);
+            .map(|(_, value)| value.clone());
         if found.is_none() {
             let label = match closest(text, names()) {
                 Some(meant) => format!("did you mean `{meant}`?"),

@@ -172,7 +172,7 @@ fn faults_and_tokens_say_which_calls_they_hit() {
     let StepKind::Token(token) = &steps[2].kind else {
         panic!()
     };
-    assert_eq!((token.defect, token.hit.calls), (TokenDefect::Expired, Some(1)));
+    assert_eq!((&token.defect, token.hit.calls), (&TokenDefect::Expired, Some(1)));
     let StepKind::Mirror(expect) = &steps[3].kind else {
         panic!()
     };

@@ -198,7 +198,7 @@ fn refusals_say_what_is_wrong_and_what_to_do() {
         Cust1, TableSchema: column `contact.contact_id` comes first and so is the key, but it may be NULL; nothing of this call is kept
         Cust1, TableSchema: table `contact` has no columns; nothing of this call is kept
         Cust1, TableSchema: `Cust1_mirroring` is the mirror's own table, and cannot be mirrored; nothing of this call is kept
-        Cust1, TableSchema: the mirror …/Mirror_Cust1.db refused to create table sqlite_x: object name reserved for internal use: sqlite_x; nothing of this call is kept
+        Cust1, TableSchema: the mirror Mirror_Cust1.db refused to create table sqlite_x: object name reserved for internal use: sqlite_x; nothing of this call is kept
         Cust1, RowData: batch 1 names no table: its TableInfo is missing or has no TableName; nothing of this call is kept
         Cust1, RowData: batch 1 names no table: its TableInfo is missing or has no TableName; nothing of this call is kept
         Cust1, RowData: table `person` is not in the mirror; send TableSchema first; nothing of this call is kept

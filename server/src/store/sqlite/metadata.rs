@@ -53,7 +53,7 @@ impl Metadata {
             .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
             .map_err(failed)?;
         Err(StoreError::NoMetadata {
-            mirror: shown(path),
+            mirror: super::shown_whole(path),
             metadata: self.table.clone(),
             found: if others.is_empty() {
                 "it is no mirror of this server's".into()

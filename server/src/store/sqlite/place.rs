@@ -117,7 +117,9 @@ fn connect(path: &Path, metadata: &Metadata, options: &SqliteOptions) -> Result<
 /// Opens a mirror that is there, and makes nothing.
 pub(super) fn open_existing(path: &Path, options: &SqliteOptions) -> Result<Connection, StoreError> {
     if !path.exists() {
-        return Err(StoreError::NoMirror { mirror: shown(path) });
+        return Err(StoreError::NoMirror {
+            mirror: super::shown_whole(path),
+        });
     }
     let failed = |e: rusqlite::Error| open_failed(path, &e);
     let connection = Connection::open_with_flags(

@@ -193,11 +193,11 @@ fn a_mirror_that_cannot_be_made_leaves_nothing() {
         told(MirrorPlace::SqlServerDatabase("Mirror_Cust1".into())),
     ];
     insta::assert_snapshot!(texts.join("\n").replace(&"long".repeat(80), "long…"), @"
-        the mirror …/file/mirror.db cannot be opened: Not a directory (os error 20)
-        the mirror …/missing/folders/mirror.db cannot be opened: its folder cannot be made: No such file or directory (os error 2)
-        the mirror …/text.db cannot be opened: it is not a SQLite database (file is not a database)
-        the mirror …/long… cannot be opened: File name too long (os error 36)
-        the mirror …/new/long… cannot be opened: File name too long (os error 36)
+        the mirror mirror.db cannot be opened: Not a directory (os error 20)
+        the mirror mirror.db cannot be opened: its folder cannot be made: No such file or directory (os error 2)
+        the mirror text.db cannot be opened: it is not a SQLite database (file is not a database)
+        the mirror long… cannot be opened: File name too long (os error 36)
+        the mirror long… cannot be opened: File name too long (os error 36)
         the mirror Mirror_Cust1 cannot be opened: it is a SQL Server database, and this server keeps its mirrors in SQLite files
         ");
     assert_eq!(files.listing(), ["file", "text.db"]);

@@ -79,7 +79,8 @@ impl Steps<'_> {
     }
 
     pub(super) fn token(&mut self, body: &Node) -> Option<Read> {
-        let defects = TokenDefect::ALL.map(|d| (d.name(), d));
+        let defects: Vec<(&str, TokenDefect)> =
+            TokenDefect::all().into_iter().map(|d| (d.name(), d)).collect();
         if let Data::Scalar { .. } = body.data {
             let defect = self
                 .reader
