@@ -223,6 +223,29 @@ fn flags_stand_in_for_the_file() {
     assert!(config.http.tls.is_none());
     assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
     assert_eq!(config.name.name("x"), "M-x");
+    // TLS from flags, over a file that speaks plain HTTP; half of it is no TLS.
+    let (section, _) = RIGHT.split_once("[tls]").unwrap();
+    let plain = format!("plain_http = true\n{section}");
+    let tls = |certificate: Option<_>, key: Option<_>| {
+        let flags = Overrides {
+            tls_certificate: certificate,
+            tls_key: key,
+            ..Overrides::default()
+        };
+        Config::from_text(&plain, Some(&file), flags)
+    };
+    assert!(tls(None, None).unwrap().http.tls.is_none());
+    assert!(
+        tls(path("tls.pem"), path("tls-key.pem"))
+            .unwrap()
+            .http
+            .tls
+            .is_some()
+    );
+    let half = tls(path("tls.pem"), None).unwrap_err().to_string();
+    assert!(half.contains("tls.key: is missing"), "{half}");
+    let half = tls(None, path("tls-key.pem")).unwrap_err().to_string();
+    assert!(half.contains("tls.certificate: is missing"), "{half}");
     // And all of it without a file.
     let flags = Overrides {
         tls_certificate: path("tls.pem"),
