@@ -89,7 +89,8 @@ fn read_minute(text: &str) -> Option<i64> {
     }
     let part = |from: usize, to: usize| text[from..to].parse::<i64>().ok();
     let (hour, minute) = (part(8, 10)?, part(10, 12)?);
-    if hour > 23 || minute > 59 {
+    // A 24th hour is refused with the day's ticks, a 60th minute would be the next hour's first.
+    if minute > 59 {
         return None;
     }
     let ticks = (hour * 60 + minute) * 60 * TICKS_PER_SECOND;

@@ -46,3 +46,24 @@ impl Clock for ManualClock {
         self.0.load(Ordering::SeqCst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_goes_where_it_is_moved() {
+        let clock = ManualClock::new(1_589_798_443);
+        assert_eq!(clock.now(), 1_589_798_443);
+        clock.advance(3600);
+        assert_eq!(clock.now(), 1_589_802_043);
+        clock.advance(-1_589_802_044);
+        assert_eq!(clock.now(), -1, "before 1970");
+    }
+
+    #[test]
+    fn the_machines_clock_counts_seconds_since_1970() {
+        let years = SystemClock.now() / (365 * 86_400);
+        assert!((50..200).contains(&years), "{years} years");
+    }
+}

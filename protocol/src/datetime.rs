@@ -231,7 +231,8 @@ fn two_digits(text: &str) -> Option<i64> {
 }
 
 fn number(text: &str) -> Option<i64> {
-    let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    // Rust's parser would take a sign, too.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
@@ -305,9 +306,126 @@ mod tests {
             "0x/18/2020",
             "ä5/18/2020",
             "2020-05-18 10:40:4é",
+            "05/+1/2020",
+            "05/18/+202",
+            "2020-05-18 +1:40",
+            "2020-05-18 1:40",
+            "2020-05-18 10:4",
+            "2020-05-18 10:60",
+            "2020-05-18 10:40:60",
+            "2020-05-18 10:40:43:00",
+            "2020-05-18 10:40:43.",
+            "2020-05-18 10:40:43.+1",
+            "2020-05-18 ",
         ] {
             assert_eq!(DateTime::parse(bad), None, "{bad:?}");
         }
+    }
+
+    /// The calendar as a wall calendar has it: day after day, month after month.
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let mut days = 0;
+        for year in 1..=801i64 {
+            let leap = if year % 100 == 0 {
+                year % 400 == 0
+            } else {
+                year % 4 == 0
+            };
+            let lengths = [
+                31,
+                if leap { 29 } else { 28 },
+                31,
+                30,
+                31,
+                30,
+                31,
+                31,
+                30,
+                31,
+                30,
+                31,
+            ];
+            for (month, length) in (1..).zip(lengths) {
+                for day in 1..=length {
+                    let at = DateTime::from_parts(year, month, day, 7).unwrap();
+                    assert_eq!(at.ticks(), days * TICKS_PER_DAY + 7, "{year} {month} {day}");
+                    assert_eq!(at.date(), (year, month, day));
+                    days += 1;
+                }
+                for day in [0, length + 1] {
+                    assert_eq!(
+                        DateTime::from_parts(year, month, day, 0),
+                        None,
+                        "{year} {month} {day}"
+                    );
+                }
+            }
+        }
+        for (year, month, day, ticks) in [
+            (0, 1, 1, 0),
+            (10_000, 1, 1, 0),
+            (2020, 0, 1, 0),
+            (2020, 13, 1, 0),
+            (2020, 1, 1, -1),
+            (2020, 1, 1, TICKS_PER_DAY),
+        ] {
+            assert_eq!(DateTime::from_parts(year, month, day, ticks), None);
+        }
+        assert_eq!(at("2000-02-29").date(), (2000, 2, 29));
+        assert_eq!(at("2000-02-29 12:00").midnight(), at("02/29/2000"));
+    }
+
+    #[test]
+    fn seconds_since_1970_go_both_ways() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00.0000000"),
+            (1_589_798_443, "2020-05-18 10:40:43.0000000"),
+            (-1, "1969-12-31 23:59:59.0000000"),
+        ] {
+            let read = DateTime::from_unix_seconds(seconds).unwrap();
+            assert_eq!(read.to_string(), expected);
+            assert_eq!(read.unix_seconds(), seconds);
+        }
+        assert_eq!(
+            at("1969-12-31 23:59:59.9").unix_seconds(),
+            -1,
+            "whole seconds, downwards"
+        );
+        assert_eq!(DateTime::from_unix_seconds(i64::MAX), None);
+        assert_eq!(DateTime::from_unix_seconds(i64::MAX / TICKS_PER_SECOND), None);
+        assert_eq!(DateTime::from_unix_seconds(i64::MIN), None);
+    }
+
+    #[test]
+    fn a_fraction_is_cut_to_its_digits() {
+        let written = |digits| {
+            let mut out = Vec::new();
+            at("2020-05-18 10:40:43.1239999").write_iso(&mut out, digits);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(0), "2020-05-18 10:40:43");
+        assert_eq!(written(3), "2020-05-18 10:40:43.123");
+        assert_eq!(written(7), "2020-05-18 10:40:43.1239999");
+        assert_eq!(written(200), written(7), "there are no more");
+    }
+
+    #[test]
+    fn datetime2_rounds_half_up() {
+        for (digits, given, kept) in [
+            (0, "2020-01-01 00:00:00.5", "2020-01-01 00:00:01"),
+            (0, "2020-01-01 00:00:00.4999999", "2020-01-01"),
+            (3, "2020-12-31 23:59:59.9995", "2021-01-01"),
+            (6, "2020-01-01 00:00:00.0000014", "2020-01-01 00:00:00.000001"),
+            (7, "2020-01-01 00:00:00.0000001", "2020-01-01 00:00:00.0000001"),
+        ] {
+            assert_eq!(
+                at(given).round_to_digits(digits),
+                Some(at(kept)),
+                "{digits} {given}"
+            );
+        }
+        assert_eq!(DateTime::MAX.round_to_digits(6), None, "the year 10000");
     }
 
     #[test]
@@ -339,6 +457,15 @@ mod tests {
         assert_eq!(kept, at("2020-01-01 10:01:00"));
         assert_eq!(at("1899-12-31").round_to_smalldatetime(), None);
         assert_eq!(at("2079-06-07").round_to_smalldatetime(), None);
+        // Its ends are of what is kept, not of what was given.
+        for (given, kept) in [
+            ("1899-12-31 23:59:30", Some(at("1900-01-01"))),
+            ("1899-12-31 23:59:29.9999999", None),
+            ("2079-06-06 23:59:29.9999999", Some(at("2079-06-06 23:59"))),
+            ("2079-06-06 23:59:30", None),
+        ] {
+            assert_eq!(at(given).round_to_smalldatetime(), kept, "{given}");
+        }
     }
 
     proptest! {

@@ -123,6 +123,10 @@ mod tests {
                 "99999999999999999999999999999999999999",
                 "99999999999999999999999999999999999999",
             ),
+            ("0E+99", "0"),
+            ("1E-38", "0.00000000000000000000000000000000000001"),
+            ("100E-40", "0.00000000000000000000000000000000000001"),
+            ("0E-99", "0"),
         ] {
             assert_eq!(d(text).to_string(), expected);
         }
@@ -135,6 +139,11 @@ mod tests {
             "0x1",
             "999999999999999999999999999999999999999",
             "1E+40",
+            "1E-39",
+            "1:",
+            "1/",
+            "--1",
+            "1E2147483648",
         ] {
             assert_eq!(Decimal::parse(bad), None, "{bad:?}");
         }
@@ -146,6 +155,11 @@ mod tests {
         assert_eq!(d("-2.345").fit(5, 2).unwrap().to_string(), "-2.35");
         assert_eq!(d("2.344").fit(5, 2).unwrap().to_string(), "2.34");
         assert_eq!(d("999.995").fit(5, 2), None, "rounds up to six digits");
+        assert_eq!(d("1.24999").fit(5, 1).unwrap().to_string(), "1.2");
+        assert_eq!(d("-2.5").fit(5, 0).unwrap().to_string(), "-3");
+        assert_eq!(d("-0.4").fit(5, 0).unwrap().to_string(), "0", "no sign on a zero");
+        assert_eq!(d("7").fit(3, 2).unwrap().to_string(), "7.00");
+        assert_eq!(d("10").fit(3, 2), None, "four digits");
     }
 
     proptest! {

@@ -139,7 +139,8 @@ fn read_literal(text: &str) -> Option<Default> {
 }
 
 fn read_hex(hex: &str) -> Option<Vec<u8>> {
-    if !hex.len().is_multiple_of(2) || !hex.is_ascii() {
+    // Rust's parser would take a sign in a pair: `0x+1` is a sum to SQL Server.
+    if !hex.len().is_multiple_of(2) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     (0..hex.len())
@@ -208,6 +209,16 @@ mod tests {
             ),
             ("default (N'O''Hara')", Default::Text("O'Hara".into())),
             ("(getdate())", Default::Now(NowFunction::GetDate)),
+            ("default (CURRENT_TIMESTAMP)", Default::Now(NowFunction::GetDate)),
+            ("default (GetUtcDate())", Default::Now(NowFunction::GetUtcDate)),
+            ("default (sysdatetime())", Default::Now(NowFunction::SysDateTime)),
+            (
+                "default (sysutcdatetime())",
+                Default::Now(NowFunction::SysUtcDateTime),
+            ),
+            ("default (newid())", Default::NewId),
+            ("default (newsequentialid())", Default::NewId),
+            ("default (NULL)", Default::Null),
             ("DEFAULT (0xA1)", Default::Binary(vec![0xa1])),
         ] {
             assert_eq!(read(text), expected);
@@ -241,6 +252,9 @@ mod tests {
             "default ((0)",
             "default",
             "default (0xZZ)",
+            "default (0x+1)",
+            "default (0xaéa)",
+            "default (N'a\0b')",
         ] {
             assert!(Default::parse(text).is_err(), "{text}");
         }
@@ -278,5 +292,12 @@ mod tests {
         );
         assert!(read("default (N'x')").value(ColumnType::Int).is_err());
         assert!(read("default ((70000))").value(ColumnType::SmallInt).is_err());
+        assert_eq!(read("(null)").value(ColumnType::Int), Ok(Some(Value::Null)));
+        assert_eq!(read("(getdate())").value(ColumnType::DateTime), Ok(None));
+        assert_eq!(read("(newid())").value(ColumnType::UniqueIdentifier), Ok(None));
+        assert_eq!(
+            read("(0x0aFF)").value(ColumnType::Image),
+            Ok(Some(Value::Binary(Cow::Borrowed(&[10, 255]))))
+        );
     }
 }

@@ -115,3 +115,42 @@ pub fn same_name(a: &str, b: &str) -> bool {
 pub fn fold(name: &str) -> String {
     name.to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_read_quoted_and_bare() {
+        for operation in Operation::ALL {
+            let action = operation.action();
+            assert_eq!(action, format!("{ACTION_PREFIX}{operation}"));
+            for header in [action.clone(), format!("\"{action}\""), format!(" \"{action}\" ")] {
+                assert_eq!(Operation::from_action(&header), Some(operation), "{header}");
+            }
+            assert_eq!(
+                Operation::from_action(&action.to_lowercase()),
+                None,
+                "letter case counts"
+            );
+        }
+        for other in ["", "\"\"", "RowData", "\"urn:x/RowData\"", ACTION_PREFIX] {
+            assert_eq!(Operation::from_action(other), None, "{other:?}");
+        }
+        assert_eq!(Operation::RowData.to_string(), "RowData");
+    }
+
+    #[test]
+    fn letter_case_of_a_name_does_not_count() {
+        let names = [
+            "contact", "Contact", "person", "Bestøl", "BESTØL", "Bestæl", "k", "\u{212a}",
+        ];
+        for a in names {
+            for b in names {
+                assert_eq!(same_name(a, b), fold(a) == fold(b), "{a} {b}");
+            }
+        }
+        assert!(same_name("contact", "CONTACT") && same_name("bestøl", "BestØl"));
+        assert!(!same_name("contact", "contacts") && !same_name("bestøl", "bestæl"));
+    }
+}

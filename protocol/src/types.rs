@@ -354,6 +354,24 @@ mod tests {
             ("timestamp", "rowversion"),
             ("datetime2", "datetime2(7)"),
             ("time(0)", "time(0)"),
+            ("integer", "int"),
+            ("float", "float"),
+            ("float(1)", "real"),
+            ("float(25)", "float"),
+            ("float(53)", "float"),
+            ("decimal(38,38)", "decimal(38,38)"),
+            ("decimal(1,0)", "decimal(1,0)"),
+            ("nvarchar(4000)", "nvarchar(4000)"),
+            ("varchar(8000)", "varchar(8000)"),
+            ("varchar", "varchar(1)"),
+            ("varbinary(8000)", "varbinary(8000)"),
+            ("varbinary(max)", "varbinary(max)"),
+            ("nchar", "nchar(1)"),
+            ("nchar(4000)", "nchar(4000)"),
+            ("char(8000)", "char(8000)"),
+            ("binary(8000)", "binary(8000)"),
+            ("datetimeoffset(0)", "datetimeoffset(0)"),
+            ("sysname", "nvarchar(128)"),
         ] {
             let ty = ColumnType::parse(text).unwrap();
             assert_eq!(ty.to_string(), canonical);
@@ -362,6 +380,31 @@ mod tests {
                 Ok(ty),
                 "{canonical} reads as itself"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_type_is_and_how_long() {
+        for (text, is_text, is_binary, is_large, length) in [
+            ("nvarchar(9)", true, false, false, Some(9)),
+            ("nvarchar(max)", true, false, true, None),
+            ("varchar(9)", true, false, false, Some(9)),
+            ("varchar(max)", true, false, true, None),
+            ("nchar(9)", true, false, false, Some(9)),
+            ("char(9)", true, false, false, Some(9)),
+            ("ntext", true, false, true, None),
+            ("text", true, false, true, None),
+            ("varbinary(9)", false, true, false, Some(9)),
+            ("varbinary(max)", false, true, true, None),
+            ("binary(9)", false, true, false, Some(9)),
+            ("image", false, true, true, None),
+            ("rowversion", false, true, false, Some(8)),
+            ("int", false, false, false, None),
+            ("uniqueidentifier", false, false, false, None),
+        ] {
+            let ty = ColumnType::parse(text).unwrap();
+            let found = (ty.is_text(), ty.is_binary(), ty.is_large(), ty.length_max());
+            assert_eq!(found, (is_text, is_binary, is_large, length), "{text}");
         }
     }
 
@@ -381,6 +424,31 @@ mod tests {
             "",
             "int; DROP TABLE contact",
             "int) null default (0",
+            "nvarchar(+5)",
+            "nvarchar()",
+            "nvarchar(65536)",
+            "varchar(8001)",
+            "varbinary(8001)",
+            "nchar(4001)",
+            "nchar(max)",
+            "char(0)",
+            "char(8001)",
+            "binary(8001)",
+            "float(0)",
+            "float(54)",
+            "decimal(0,0)",
+            "decimal(5,)",
+            "decimal(5,2,1)",
+            "decimal(261,0)",
+            "bit(1)",
+            "sysname(128)",
+            "geometry",
+            "sql_variant",
+            "hierarchyid",
+            "cursor",
+            "table",
+            "json",
+            "vector(3)",
         ]
         .into_iter()
         .map(|text| ColumnType::parse(text).unwrap_err().to_string())
@@ -399,6 +467,31 @@ mod tests {
         `` is not a SQL Server column type
         `int; DROP TABLE contact` is not a SQL Server column type
         `int) null default (0` is not a SQL Server column type
+        `nvarchar(+5)`: nvarchar takes 1 to 4000, or max
+        `nvarchar()`: nvarchar takes 1 to 4000, or max
+        `nvarchar(65536)`: nvarchar takes 1 to 4000, or max
+        `varchar(8001)`: varchar takes 1 to 8000, or max
+        `varbinary(8001)`: varbinary takes 1 to 8000, or max
+        `nchar(4001)`: nchar takes 1 to 4000
+        `nchar(max)`: nchar takes 1 to 4000
+        `char(0)`: char takes 1 to 8000
+        `char(8001)`: char takes 1 to 8000
+        `binary(8001)`: binary takes 1 to 8000
+        `float(0)`: float takes 1 to 53 bits
+        `float(54)`: float takes 1 to 53 bits
+        `decimal(0,0)`: decimal takes a precision of 1 to 38 and a scale of at most that
+        `decimal(5,)`: decimal takes a precision of 1 to 38 and a scale of at most that
+        `decimal(5,2,1)`: decimal takes a precision of 1 to 38 and a scale of at most that
+        `decimal(261,0)`: decimal takes a precision of 1 to 38 and a scale of at most that
+        `bit(1)`: nothing may stand in parentheses here
+        `sysname(128)`: nothing may stand in parentheses here
+        columns of type `geometry` cannot be mirrored
+        columns of type `sql_variant` cannot be mirrored
+        columns of type `hierarchyid` cannot be mirrored
+        columns of type `cursor` cannot be mirrored
+        columns of type `table` cannot be mirrored
+        columns of type `json` cannot be mirrored
+        columns of type `vector` cannot be mirrored
         ");
     }
 }

@@ -439,10 +439,9 @@ fn read_unmarked<'a>(text: &'a str, ty: ColumnType) -> Result<Value<'a>, CellErr
         let bytes = match STANDARD.decode(text) {
             Ok(bytes) => bytes,
             // .NET's reader skips white space in base64.
-            Err(_) if text.contains(|c: char| c.is_ascii_whitespace()) => STANDARD
+            Err(_) => STANDARD
                 .decode(text.split_ascii_whitespace().collect::<String>())
                 .map_err(|_| wrong())?,
-            Err(_) => return Err(wrong()),
         };
         return Value::from_bytes(Cow::Owned(bytes), ty);
     }

@@ -384,7 +384,7 @@ impl<'a> Reader<'a> {
     /// is NULL has one attribute, so that case neither allocates nor looks twice.
     fn attributes(&mut self, start: &BytesStart<'_>) -> Result<Flags, XmlError> {
         let mut count = 0;
-        let mut prefixed = None;
+        let mut other = None;
         for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| self.syntax(&error))?;
             count += 1;
@@ -395,8 +395,7 @@ impl<'a> Reader<'a> {
             match name.strip_prefix("xmlns") {
                 Some("") => self.declare("", &attribute.value)?,
                 Some(rest) if rest.starts_with(':') => self.declare(&rest[1..], &attribute.value)?,
-                _ if name.contains(':') => prefixed = Some(attribute),
-                _ => {}
+                _ => other = Some(attribute),
             }
         }
         let mut flags = Flags::default();
@@ -406,7 +405,7 @@ impl<'a> Reader<'a> {
                 let attribute = attribute.map_err(|error| self.syntax(&error))?;
                 self.flag(&attribute, &mut flags)?;
             }
-        } else if let Some(attribute) = prefixed {
+        } else if let Some(attribute) = other {
             self.flag(&attribute, &mut flags)?;
         }
         Ok(flags)
@@ -654,6 +653,13 @@ mod tests {
             "<?xml version='1.0'?><?xml version='1.0'?><a/>",
             "<a b='1' b='2'/>",
             "<a>& b</a>",
+            "<a>&#x+41;</a>",
+            "<a>&#+65;</a>",
+            "<a>&#x;</a>",
+            "<a>&#;</a>",
+            "<a xmlns='&#x+41;'/>",
+            "<a xmlns='x&amp'/>",
+            "<a xmlns='&e;'/>",
         ]
         .into_iter()
         .map(|document| text_of(document).unwrap_err().to_string())
@@ -664,6 +670,82 @@ mod tests {
         let attributes: String = (0..65).map(|n| format!(" a{n}=''")).collect();
         said.push(text_of(&format!("<a{attributes}/>")).unwrap_err().to_string());
         insta::assert_snapshot!(said.join("\n"));
+    }
+
+    #[test]
+    fn references_in_attributes_mean_what_they_say() {
+        let spelled = names::MESSAGES.replace('/', "&#x2F;").replace('o', "&#111;");
+        let instance = names::INSTANCE;
+        for (document, ns, nil) in [
+            (format!("<a xmlns='{spelled}'/>"), Ns::Messages, false),
+            (format!("<p:a xmlns:p='{spelled}&#32;'/>"), Ns::Other, false),
+            (
+                format!("<a xmlns:i='{instance}' i:nil='&#x74;r&#117;e'/>"),
+                Ns::None,
+                true,
+            ),
+            (
+                format!("<a xmlns:i='{instance}' i:nil='tru&amp;'/>"),
+                Ns::None,
+                false,
+            ),
+            // It only looks like a declaration.
+            (format!("<a xmlnsx='{spelled}'/>"), Ns::None, false),
+            ("<a xml:lang='en'/>".to_owned(), Ns::None, false),
+        ] {
+            let tag = Reader::new(&document).root().unwrap();
+            assert_eq!((tag.ns, tag.nil), (ns, nil), "{document}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_stand_between_elements_or_in_what_is_skipped() {
+        let after = |document: &str, skip: bool| {
+            let mut reader = Reader::new(document);
+            reader.root().unwrap();
+            if skip {
+                reader.skip()
+            } else {
+                reader.child().map(|_| ())
+            }
+        };
+        let said: Vec<String> = [
+            "&amp;",
+            "&#32;",
+            "&e;",
+            "<![CDATA[x]]>",
+            "x",
+            "<!DOCTYPE x>",
+            "<?xml version='1.0'?>",
+        ]
+        .into_iter()
+        .map(|inner| {
+            let document = format!("<a>{inner}<b/></a>");
+            let skipped = after(&document, true).map_or_else(|e| e.to_string(), |()| "skipped".into());
+            format!("{inner} | {} | {skipped}", after(&document, false).unwrap_err())
+        })
+        .collect();
+        insta::assert_snapshot!(said.join("\n"), @"
+        &amp; | text between elements at byte 3 | skipped
+        &#32; | text between elements at byte 3 | skipped
+        &e; | text between elements at byte 3 | the entity `&e;` is not defined
+        <![CDATA[x]]> | text between elements at byte 3 | skipped
+        x | text between elements at byte 3 | skipped
+        <!DOCTYPE x> | document type definitions are not accepted | document type definitions are not accepted
+        <?xml version='1.0'?> | an XML declaration stands at byte 3, not at the beginning | skipped
+        ");
+        assert_eq!(after("<a> <![CDATA[ ]]><!-- c --><?pi?><b/></a>", false), Ok(()));
+        assert_eq!(after("<a><b>", true), Err(XmlError::Truncated));
+    }
+
+    #[test]
+    fn limits_are_what_may_still_be() {
+        let deep = format!("{}{}", "<a>".repeat(DEPTH_MAX), "</a>".repeat(DEPTH_MAX));
+        let mut reader = Reader::new(&deep);
+        reader.root().unwrap();
+        assert_eq!(reader.skip(), Ok(()));
+        let attributes: String = (0..ATTRIBUTES_MAX).map(|n| format!(" a{n}=''")).collect();
+        assert_eq!(text_of(&format!("<a{attributes}>x</a>")).unwrap(), "x");
     }
 
     #[test]

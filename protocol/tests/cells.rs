@@ -355,6 +355,7 @@ fn cells_look_as_superoffice_writes_them() {
         ("smalldatetime", "2020-05-18 10:40"),
         ("datetime2(7)", "0001-01-01 00:00:00.0000001"),
         ("datetimeoffset(7)", "2020-05-18 10:40:43 -09:30"),
+        ("datetimeoffset(0)", "2020-05-18 10:40:43 -00:00"),
         ("date", "2020-05-18"),
         ("time(7)", "14:52"),
         ("time(7)", "14:52:00.0000001"),
@@ -511,6 +512,28 @@ fn every_marker_and_bare_form_that_a_type_can_hold() {
             },
         ),
         (
+            "datetimeoffset(0)",
+            &["01/01/0001 14:00:00 +14:00", "[DT:01/01/0001 13:59:59.5 +14:00]"],
+            Value::Offset {
+                local: DateTime::parse("0001-01-01 14:00").unwrap(),
+                minutes: 840,
+            },
+        ),
+        (
+            "datetimeoffset(0)",
+            &["12/31/9999 09:59:59 -14:00"],
+            Value::Offset {
+                local: DateTime::parse("9999-12-31 09:59:59").unwrap(),
+                minutes: -840,
+            },
+        ),
+        (
+            "time(0)",
+            &["[DT:01/01/1900 14:51:59.5]", "14:52:00.4999999"],
+            Value::Time((14 * 60 + 52) * 600_000_000),
+        ),
+        ("time(3)", &["[DT:01/01/1900 23:59:59.9995]"], Value::Time(0)),
+        (
             "uniqueidentifier",
             &[
                 "6F9619FF-8B86-D011-B42D-00C04FC964FF",
@@ -526,6 +549,13 @@ fn every_marker_and_bare_form_that_a_type_can_hold() {
             Value::Binary(Cow::Borrowed(&[0, 1, 255])),
         ),
         ("image", &["[B:]"], Value::Binary(Cow::Borrowed(&[]))),
+        (
+            "varbinary(3)",
+            &["[B:AAH/]"],
+            Value::Binary(Cow::Borrowed(&[0, 1, 255])),
+        ),
+        ("nvarchar(4)", &["😀😀"], Value::Text("😀😀".into())),
+        ("char(2)", &["øå"], Value::Text("øå".into())),
         (
             "rowversion",
             &["[B:AAAAAAAAB9E=]"],
@@ -582,6 +612,8 @@ fn cells_that_a_type_cannot_hold() {
         ("int", "[X:5]"),
         ("int", " 5"),
         ("smallint", "[S:32768]"),
+        ("smallint", "[D:5]"),
+        ("bigint", "[L:x]"),
         ("tinyint", "[I:-1]"),
         ("tinyint", "256"),
         ("bigint", "[L:9223372036854775808]"),
@@ -625,9 +657,17 @@ fn cells_that_a_type_cannot_hold() {
         ("datetimeoffset(7)", "05/18/2020 10:40:43 +2"),
         ("datetimeoffset(7)", "01/01/0001 00:00:00 +01:00"),
         ("datetimeoffset(7)", "12/31/9999 23:59:59 -01:00"),
+        ("datetimeoffset(7)", "01/01/0001 00:59:59 +01:00"),
+        ("datetimeoffset(7)", "12/31/9999 23:00:00 -01:00"),
+        ("datetimeoffset(7)", "05/18/2020 10:40:43 -14:01"),
+        ("datetimeoffset(7)", "2020-05-18-02:00"),
+        ("datetimeoffset(7)", "05/18/2020+02:00"),
         ("datetimeoffset(7)", "05/18/2020 10:40:43 "),
         ("uniqueidentifier", "6F9619FF-8B86-D011-B42D-00C04FC964F"),
         ("uniqueidentifier", "6F9619FF8-B86-D011-B42D-00C04FC964FF"),
+        ("uniqueidentifier", "6F9619FF-8B86D011B42D00C04FC964F"),
+        ("uniqueidentifier", "+F9619FF-8B86-D011-B42D-00C04FC964FF"),
+        ("uniqueidentifier", "{6F9619FF-8B86-D011-B42D-00C04FC964FF"),
         ("uniqueidentifier", "[I:5]"),
         ("varbinary(2)", "[B:AAEC]"),
         ("varbinary(2)", "[B:AAE]"),
@@ -648,6 +688,106 @@ fn cells_that_a_type_cannot_hold() {
         })
         .collect();
     insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn bytes_are_of_binary_types_alone() {
+    for name in ["int", "nvarchar(9)", "text", "uniqueidentifier"] {
+        let error = Value::from_bytes(Cow::Borrowed(&[1]), ty(name)).unwrap_err();
+        assert!(
+            error.to_string().starts_with("`0x…` is not a value of type"),
+            "{error}"
+        );
+    }
+    let error = Value::from_bytes(Cow::Borrowed(&[1]), ColumnType::Text).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`0x…` is not a value of type text; expected text"
+    );
+    let bytes = Cow::Borrowed(&[1u8, 2][..]);
+    assert_eq!(
+        Value::from_bytes(bytes.clone(), ty("binary(2)")),
+        Ok(Value::Binary(bytes.clone()))
+    );
+    assert!(Value::from_bytes(bytes, ty("binary(1)")).is_err());
+}
+
+/// Two values are one only where every bit is: a comparer that took more for equal would find nothing.
+#[test]
+fn no_two_of_these_values_are_equal() {
+    let at = |text: &str| DateTime::parse(text).unwrap();
+    let offset = |text: &str, minutes| Value::Offset {
+        local: at(text),
+        minutes,
+    };
+    let decimal = |unscaled, scale| Value::Decimal(Decimal { unscaled, scale });
+    let values = [
+        Value::Null,
+        Value::Int(0),
+        Value::Int(1),
+        Value::Float(0.0),
+        Value::Float(-0.0),
+        decimal(0, 0),
+        decimal(10, 1),
+        decimal(1, 0),
+        Value::DateTime(at("2020-05-18")),
+        Value::DateTime(at("2020-05-19")),
+        offset("2020-05-18", 0),
+        offset("2020-05-18", 60),
+        offset("2020-05-19", 60),
+        Value::Time(0),
+        Value::Time(1),
+        Value::Text("".into()),
+        Value::Text("a".into()),
+        Value::Text("A".into()),
+        Value::Text("a ".into()),
+        Value::Binary(Cow::Borrowed(&[])),
+        Value::Binary(Cow::Borrowed(&[0])),
+        Value::Guid(0),
+        Value::Guid(1),
+    ];
+    for (n, a) in values.iter().enumerate() {
+        for (m, b) in values.iter().enumerate() {
+            assert_eq!(a == b, n == m, "{a:?} {b:?}");
+        }
+        assert_eq!(a.is_null(), n == 0);
+    }
+}
+
+#[test]
+fn values_as_messages_show_them() {
+    let shown: Vec<String> = [
+        ("int", "-5"),
+        ("float", "1E+21"),
+        ("money", "5"),
+        ("datetime", "2020-05-18 10:40:43.123"),
+        ("datetimeoffset(0)", "2020-05-18 10:40:43 -09:30"),
+        ("time(7)", "14:52:00.0000001"),
+        ("ntext", "a\r\nb"),
+        ("image", "AAECAwQFBgcICQoLDA0ODw=="),
+        ("image", "AAECAwQFBgcICQoLDA0ODxA="),
+        ("uniqueidentifier", "6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+    ]
+    .into_iter()
+    .map(|(name, bare)| format!("{name}: {}", Value::from_bare(bare, ty(name)).unwrap()))
+    .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    int: -5
+    float: 1E+21
+    money: 5.0000
+    datetime: 2020-05-18 10:40:43.1230000
+    datetimeoffset(0): 2020-05-18 10:40:43.0000000 -09:30
+    time(7): 14:52:00.0000001
+    ntext: 'a\r\nb'
+    image: 0x000102030405060708090A0B0C0D0E0F
+    image: 0x000102030405060708090A0B0C0D0E0F… (17 bytes)
+    uniqueidentifier: 6F9619FF-8B86-D011-B42D-00C04FC964FF
+    ");
+    assert_eq!(Value::Null.to_string(), "NULL");
+    assert_eq!(
+        Value::Text("x".repeat(61).into()).to_string(),
+        format!("'{}…'", "x".repeat(60))
+    );
 }
 
 #[test]

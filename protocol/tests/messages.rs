@@ -279,6 +279,70 @@ fn rows_written_one_by_one_are_the_same_message() {
     assert_eq!(streamed, text(write_request(&request)));
 }
 
+/// A row that went over the sender's limit goes into the next message, and neither message knows of it.
+#[test]
+fn the_last_row_can_be_taken_out_and_put_into_another_message() {
+    let table = Table::from_wire(&contact()).unwrap();
+    let row = |body: &mut RowDataBody, n: &'static str| {
+        body.row_of_cells(&RowOperation::Insert, [Some(n), None, None]);
+    };
+    let message = |rows: &[&'static str]| {
+        let mut body = RowDataBody::new(None);
+        rows.iter().for_each(|n| row(&mut body, n));
+        body.end_batch(0, &table);
+        text(body.finish())
+    };
+
+    let mut first = RowDataBody::new(None);
+    assert_eq!(
+        (first.rows_in_batch(), first.take_row()),
+        (0, None),
+        "nothing to take"
+    );
+    let empty = first.byte_count();
+    row(&mut first, "1");
+    let one = first.byte_count();
+    assert!(one > empty);
+    row(&mut first, "2");
+    assert_eq!(first.rows_in_batch(), 2);
+    let second_row = first.take_row().unwrap();
+    assert_eq!((first.rows_in_batch(), first.byte_count()), (1, one));
+    assert_eq!(first.take_row(), None, "only the very last");
+    first.end_batch(0, &table);
+    assert_eq!(first.take_row(), None, "its batch is closed");
+    assert_eq!(text(first.finish()), message(&["1"]));
+
+    let mut next = RowDataBody::new(None);
+    next.put_row(&second_row);
+    assert_eq!(next.rows_in_batch(), 1);
+    row(&mut next, "3");
+    next.put_row(&second_row);
+    assert_eq!(next.rows_in_batch(), 3);
+    next.end_batch(0, &table);
+    assert_eq!(text(next.finish()), message(&["2", "3", "2"]));
+
+    // The batch that the row opened goes with it.
+    let mut none = RowDataBody::new(None);
+    none.put_row(&second_row);
+    assert_eq!(none.take_row(), Some(second_row));
+    assert_eq!((none.rows_in_batch(), none.byte_count()), (0, empty));
+    none.end_batch(0, &table);
+    assert_eq!(text(none.finish()), message(&[]));
+}
+
+#[test]
+fn rows_are_counted() {
+    let mut rows = Rows::default();
+    assert_eq!((rows.len(), rows.is_empty()), (0, true));
+    rows.push(RowOperation::Insert, row(&[]));
+    assert_eq!((rows.len(), rows.is_empty()), (1, false));
+    rows.push_cell(Some("[I:1]".into()));
+    rows.end_row(RowOperation::Delete);
+    assert_eq!((rows.len(), rows.iter().len()), (2, 2));
+    let cells: Vec<usize> = rows.iter().map(|row| row.cells.len()).collect();
+    assert_eq!(cells, [0, 1]);
+}
+
 #[test]
 fn only_an_lsn_above_zero_is_one() {
     for (lsn, valid) in [

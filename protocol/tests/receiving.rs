@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests fail by panicking, too
 
-use mirrorlab_protocol::message::{Request, read_request, read_response};
+use mirrorlab_protocol::message::{Request, ResponseDetail, TableLsn, read_request, read_response};
 use mirrorlab_protocol::names::{ARRAYS, INSTANCE, MESSAGES, Operation, SOAP11, STRUCTURES};
 use mirrorlab_protocol::soap::{self, Head, Peek};
 use mirrorlab_protocol::xml::{self, Reader};
@@ -343,6 +343,19 @@ fn answers_that_are_none() {
     let silent = wrap(&format!("<WipeResponse xmlns='{MESSAGES}'/>"));
     let silent = read_response(&silent, Operation::Wipe).unwrap().unwrap();
     assert!(!silent.successful, "a missing IsSuccessful is false");
+    let bare = wrap(&format!(
+        "<TableSchemaResponse xmlns='{MESSAGES}'><MirrorLSN xmlns:a='{STRUCTURES}'><a:TableLSN/></MirrorLSN></TableSchemaResponse>"
+    ));
+    let bare = read_response(&bare, Operation::TableSchema).unwrap().unwrap();
+    let nothing = TableLsn {
+        lsn: -1,
+        table: String::new(),
+    };
+    assert_eq!(
+        bare.detail,
+        ResponseDetail::TableSchema(vec![nothing]),
+        "a table whose LSN is missing is populated anew"
+    );
 }
 
 /// Where the body's start tag ends, in bytes.
@@ -422,7 +435,14 @@ fn peek_gives_up_where_no_more_bytes_could_help() {
         };
         assert_eq!(error.to_string(), expected);
     }
-    assert!(matches!(soap::peek(b"<a>\xff</a>", false), Peek::Failed(_)));
+    let mut broken = usual().replace("aaa.bbb.ccc", "#").into_bytes();
+    let at = broken.iter().position(|b| *b == b'#').unwrap();
+    broken[at] = 0xff;
+    broken.truncate(at + 20);
+    let Peek::Failed(error) = soap::peek(&broken, false) else {
+        panic!("no later byte makes this UTF-8");
+    };
+    assert_eq!(error.to_string(), "the request is not UTF-8 text");
 }
 
 /// Changes some bytes of a call: sets, removes, repeats.

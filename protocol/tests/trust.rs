@@ -399,6 +399,26 @@ fn a_good_token_is_believed() {
 }
 
 #[test]
+fn a_token_may_be_as_long_as_the_limit() {
+    let of_length = |length: usize| {
+        // Three bytes of JSON are four characters; what is left over goes into the header.
+        (0..4).find_map(|more| {
+            let header = changed(header(), "x", json!("x".repeat(more)));
+            (0..4).find_map(|less| {
+                let short = token::sign(&header, &changed(claims(), "x", json!("")), &superoffice());
+                let fill = (length - short.len()) * 3 / 4 - less;
+                let claims = changed(claims(), "x", json!("x".repeat(fill)));
+                Some(token::sign(&header, &claims, &superoffice())).filter(|t| t.len() == length)
+            })
+        })
+    };
+    let longest = of_length(16 * 1024).expect("header and claims together reach every length");
+    assert!(judge(&longest).is_ok());
+    let longer = of_length(16 * 1024 + 1).expect("header and claims together reach every length");
+    assert_eq!(judge(&longer), Err(TokenError::Malformed("it is too long")));
+}
+
+#[test]
 fn a_token_is_valid_within_its_time_and_the_leeway() {
     let from = |nbf: i64| changed(changed(claims(), "nbf", json!(nbf)), "exp", json!(nbf + 360));
     assert!(judged(&header(), &from(NOW + 30)).is_ok());
@@ -598,6 +618,13 @@ fn an_answer_is_the_nonce_the_minute_and_a_signature() {
     assert_eq!(parts[2].len(), 172, "standard base64 with padding");
     assert_eq!(answer::sign(NONCE, NOW, &key), signed, "no randomness in it");
     assert_eq!(answer::check(Some(&signed), NONCE, NOW, &key.public()), Ok(()));
+    // The last minute of a day, and the first of the next.
+    let midnight = NOW - NOW % 86_400;
+    for (now, written) in [(midnight - 1, "202005172359"), (midnight, "202005180000")] {
+        let signed = answer::sign(NONCE, now, &key);
+        assert!(signed.starts_with(&format!("{NONCE}.{written}.")), "{signed}");
+        assert_eq!(answer::check(Some(&signed), NONCE, now, &key.public()), Ok(()));
+    }
 }
 
 #[test]
@@ -642,6 +669,12 @@ fn wrong_answers_are_told_apart() {
         ),
         ("no such day", format!("{NONCE}.202002301040.{signature}")),
         ("no such hour", format!("{NONCE}.202005182440.{signature}")),
+        ("no such minute", format!("{NONCE}.202005181060.{signature}")),
+        ("no digits", format!("{NONCE}.2020051810+4.{signature}")),
+        (
+            "a letter of two bytes",
+            format!("{NONCE}.202005181é4.{signature}"),
+        ),
         ("seconds", format!("{NONCE}.20200518104043.{signature}")),
         ("signature not base64", format!("{NONCE}.202005181040.!")),
         (

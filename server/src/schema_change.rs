@@ -203,6 +203,7 @@ mod tests {
         let ty = |t: &str| ColumnType::parse(t).unwrap();
         for (from, to) in [
             ("bit", "int"),
+            ("bit", "tinyint"),
             ("tinyint", "smallint"),
             ("smallint", "int"),
             ("int", "bigint"),
@@ -214,7 +215,13 @@ mod tests {
             ("nvarchar(4000)", "nvarchar(max)"),
             ("varchar(10)", "nvarchar(10)"),
             ("nchar(5)", "nvarchar(5)"),
+            ("char(5)", "nvarchar(5)"),
+            ("char(5)", "varchar(6)"),
+            ("varchar(10)", "varchar(11)"),
+            ("smallmoney", "decimal(10,4)"),
             ("ntext", "nvarchar(max)"),
+            ("text", "nvarchar(max)"),
+            ("text", "varchar(max)"),
             ("varbinary(10)", "varbinary(max)"),
             ("binary(4)", "varbinary(4)"),
             ("image", "varbinary(max)"),

@@ -169,6 +169,35 @@ fn each_mistake_has_one_clear_message() {
 }
 
 #[test]
+fn numbers_and_names_are_taken_up_to_their_limits() {
+    let folder = folder();
+    let taken = |text: &str| read(folder.path(), text).is_ok();
+    for (section, key, min, max) in [
+        ("limits", "body_bytes_max", 65_536, 4_294_967_296),
+        ("limits", "calls_max", 1, 10_000u64),
+        ("limits", "connections_max", 1, 100_000),
+        ("limits", "turn_seconds", 1, 86_400),
+        ("limits", "shutdown_seconds", 1, 86_400),
+        ("hooks", "webhook_seconds", 1, 600),
+    ] {
+        for (number, right) in [(min - 1, false), (min, true), (max, true), (max + 1, false)] {
+            let text = format!("{RIGHT}[{section}]\n{key} = {number}\n");
+            assert_eq!(taken(&text), right, "{key} = {number}");
+        }
+    }
+    for (leeway, right) in [(900, true), (901, false)] {
+        assert_eq!(
+            taken(&format!("leeway_seconds = {leeway}\n{RIGHT}")),
+            right,
+            "{leeway}"
+        );
+    }
+    let id = |id: &str| taken(&RIGHT.replace("'abc'", &format!("'{id}'")));
+    assert!(id(&"x".repeat(128)) && id(" abc ") && id("~!"));
+    assert!(!id(&"x".repeat(129)) && !id(" ") && !id("a c") && !id("æ"));
+}
+
+#[test]
 fn all_mistakes_are_found_at_once_in_the_order_of_the_file() {
     let folder = folder();
     let text = RIGHT
@@ -194,6 +223,29 @@ fn flags_stand_in_for_the_file() {
     assert!(config.http.tls.is_none());
     assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
     assert_eq!(config.name.name("x"), "M-x");
+    // TLS from flags, over a file that speaks plain HTTP; half of it is no TLS.
+    let (section, _) = RIGHT.split_once("[tls]").unwrap();
+    let plain = format!("plain_http = true\n{section}");
+    let tls = |certificate: Option<_>, key: Option<_>| {
+        let flags = Overrides {
+            tls_certificate: certificate,
+            tls_key: key,
+            ..Overrides::default()
+        };
+        Config::from_text(&plain, Some(&file), flags)
+    };
+    assert!(tls(None, None).unwrap().http.tls.is_none());
+    assert!(
+        tls(path("tls.pem"), path("tls-key.pem"))
+            .unwrap()
+            .http
+            .tls
+            .is_some()
+    );
+    let half = tls(path("tls.pem"), None).unwrap_err().to_string();
+    assert!(half.contains("tls.key: is missing"), "{half}");
+    let half = tls(None, path("tls-key.pem")).unwrap_err().to_string();
+    assert!(half.contains("tls.certificate: is missing"), "{half}");
     // And all of it without a file.
     let flags = Overrides {
         tls_certificate: path("tls.pem"),

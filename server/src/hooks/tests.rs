@@ -187,7 +187,8 @@ fn a_webhook_that_fails_fails_its_call_without_showing_its_url() {
 
 #[test]
 fn names_stay_in_the_directory_and_tell_tenants_apart() {
-    for right in ["Mirror_{context}", "{context}", "a b-{context}.v1"] {
+    let longest = format!("{}{{context}}", "x".repeat(64));
+    for right in ["Mirror_{context}", "{context}", "a b-{context}.v1", &longest] {
         NameTemplate::parse(right).unwrap();
     }
     for wrong in [
@@ -204,6 +205,9 @@ fn names_stay_in_the_directory_and_tell_tenants_apart() {
         "a:{context}",
         "{context}{other}",
         "ø{context}",
+        " {context}",
+        "a..{context}",
+        &format!("x{longest}"),
     ] {
         NameTemplate::parse(wrong).expect_err(wrong);
     }

@@ -187,6 +187,17 @@ fn the_memory_of_nonces_is_bounded_and_forgets_what_expired() {
     assert_eq!(nonces.len(), 2);
     assert_eq!(nonces.take("a", "4", 80, 90), Ok(()));
     assert_eq!(nonces.len(), 1);
+    // At the very second it expires a token is no longer a replay: it is refused as expired before it comes here.
+    assert_eq!(nonces.take("a", "4", 90, 99), Ok(()));
+    // With room left, what expired goes once a minute.
+    let nonces = Nonces::with_room(100);
+    assert!(nonces.is_empty());
+    assert_eq!(nonces.take("a", "1", NOW, NOW + 10), Ok(()));
+    assert!(!nonces.is_empty());
+    assert_eq!(nonces.take("a", "2", NOW + 59, NOW + 99), Ok(()));
+    assert_eq!(nonces.len(), 2);
+    assert_eq!(nonces.take("a", "3", NOW + 60, NOW + 99), Ok(()));
+    assert_eq!(nonces.len(), 2, "the first is forgotten");
 }
 
 // The directory.
@@ -222,6 +233,25 @@ fn certificates_are_read_in_every_form_and_broken_files_passed_over() {
     let one = CertificateDirectory::open(folder.path()).unwrap();
     assert!(one.find(&SUPEROFFICE.key_id(), NOW).is_some());
     assert!(one.find(&STRANGER.key_id(), NOW).is_none());
+    assert_eq!((one.len(), one.is_empty()), (1, false));
+    // Someone empties it while the server runs.
+    fs::remove_file(folder.path().join("so.der")).unwrap();
+    assert!(one.find(&SUPEROFFICE.key_id(), NOW + 1).is_none());
+    assert_eq!((one.len(), one.is_empty()), (0, true));
+}
+
+#[test]
+fn a_file_of_more_than_a_megabyte_is_no_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_length = |length: usize| {
+        let mut text = SUPEROFFICE.pem().into_bytes();
+        text.resize(length, b'\n');
+        fs::write(folder.path().join("so.pem"), text).unwrap();
+        CertificateDirectory::open(folder.path())
+    };
+    assert_eq!(of_length(1024 * 1024).unwrap().len(), 1);
+    let said = of_length(1024 * 1024 + 1).err().unwrap().to_string();
+    assert!(said.ends_with("so.pem: larger than 1048576 bytes"), "{said}");
 }
 
 #[test]
@@ -424,6 +454,36 @@ fn invented_key_ids_cannot_make_the_resolver_busy() {
     assert_eq!(bench.count(), 10);
     bench.check(&STRANGER).unwrap_err();
     assert_eq!(bench.count(), 11);
+    for (part, length, asked) in [("kid", 128, 1), ("kid", 129, 0), ("x5t", 128, 1), ("x5t", 129, 0)] {
+        let before = bench.count();
+        bench.clock.advance(60);
+        let token = STRANGER.token_with(|header, _| header[part] = "A".repeat(length).into());
+        bench.trust.check(Some(&token)).unwrap_err();
+        assert_eq!(bench.count() - before, asked, "{part} {length}");
+    }
+}
+
+#[test]
+fn the_oldest_answer_makes_room_for_a_new_one() {
+    let limits = ResolverLimits {
+        hits_max: 1,
+        questions_per_minute_max: 100,
+        ..ResolverLimits::default()
+    };
+    let bench = ResolverBench::new(limits, |key| {
+        let all = [&SUPEROFFICE.certificate, &STRANGER.certificate];
+        Ok(all.into_iter().find(|c| key.names(c)).cloned())
+    });
+    for (authority, count) in [
+        (&SUPEROFFICE, 1),
+        (&SUPEROFFICE, 1),
+        (&STRANGER, 2),
+        (&STRANGER, 2),
+        (&SUPEROFFICE, 3),
+    ] {
+        bench.check(authority).unwrap();
+        assert_eq!(bench.count(), count);
+    }
 }
 
 #[test]
@@ -603,6 +663,36 @@ fn openid_failures_say_what_failed() {
         vec![(DISCOVERY, 200, "", vec![b' '; 1024 * 1024 + 1])]
     });
     insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn openid_follows_three_redirects_and_reads_a_megabyte() {
+    let megabyte = |mut document: Vec<u8>| {
+        document.resize(1024 * 1024, b' ');
+        document
+    };
+    let found = |hops: usize| {
+        let canned = Canned::new(|url| {
+            let mut pages = vec![("/keys", 200, "", megabyte(key_set(&SUPEROFFICE)))];
+            let ways = [
+                (DISCOVERY, "Location: /1\r\n", "/1"),
+                ("/1", "Location: /2\r\n", "/2"),
+                ("/2", "Location: /3\r\n", "/3"),
+                ("/3", "Location: /4\r\n", "/4"),
+            ];
+            for (from, location, _) in &ways[..hops] {
+                pages.push((from, 302, location, vec![]));
+            }
+            let last = hops.checked_sub(1).map_or(DISCOVERY, |n| ways[n].2);
+            pages.push((last, 200, "", discovery(&format!("{url}/keys"))));
+            pages
+        });
+        ask(&canned.url)
+    };
+    assert_eq!(found(0), Ok(Some(SUPEROFFICE.certificate.clone())));
+    assert_eq!(found(3), Ok(Some(SUPEROFFICE.certificate.clone())));
+    let said = found(4).unwrap_err().to_string();
+    assert!(said.contains("too many redirects"), "{said}");
 }
 
 #[test]
