@@ -2,6 +2,7 @@
 //!
 //! - [`cli`]: the program's commands, their flags and exit codes
 //! - [`compare`]: whether two databases hold the same tables and rows
+//! - [`conformance`]: whether an endpoint, whosever it is, keeps to the rules of the wire
 //! - [`keyset`]: the certificates and keys of one trial
 //! - [`report`]: what a run found, for people and for programs
 //! - [`run`]: scenarios, step by step, in a world of their own
@@ -9,6 +10,7 @@
 
 pub mod cli;
 pub mod compare;
+pub mod conformance;
 pub mod keyset;
 pub mod report;
 pub mod run;
