@@ -3,6 +3,7 @@
 //! - [`run`](mod@run): runs scenario files
 //! - [`serve`]: the mirroring server by itself
 //! - [`simulate`]: SuperOffice's side by itself, against any endpoint
+//! - [`conformance`]: whether an endpoint keeps to the rules of the wire
 //! - [`keys`]: makes certificates and keys for a trial
 //! - [`tables`]: which tables of a schema are mirrored, and why not
 //! - [`invalidate`]: has tables sent anew
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 pub mod compare;
 pub mod completions;
 pub mod defects;
+pub mod conformance;
 pub mod invalidate;
 pub mod keys;
 pub mod run;
@@ -145,6 +147,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Push to a mirroring endpoint as SuperOffice does
     Simulate(simulate::SimulateArgs),
+    /// Check whether a mirroring endpoint keeps to the rules of the wire
+    Conformance(conformance::ConformanceArgs),
     /// Make certificates and keys for a trial
     Keys(keys::KeysArgs),
     /// List which tables of a schema are mirrored, which are not, and why
@@ -168,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Conformance(args) => conformance::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Tables(args) => tables::run(args),
         Command::Invalidate(args) => invalidate::run(args),

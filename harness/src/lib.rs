@@ -3,6 +3,7 @@
 //! - [`cli`]: the program's commands, their flags and exit codes
 //! - [`compare`]: whether two databases hold the same tables and rows
 //! - [`defects`]: servers with one mistake each, which every run must catch
+//! - [`conformance`]: whether an endpoint, whosever it is, keeps to the rules of the wire
 //! - [`keyset`]: the certificates and keys of one trial
 //! - [`report`]: what a run found, for people and for programs
 //! - [`run`]: scenarios, step by step, in a world of their own
@@ -11,6 +12,7 @@
 pub mod cli;
 pub mod compare;
 pub mod defects;
+pub mod conformance;
 pub mod keyset;
 pub mod report;
 pub mod run;

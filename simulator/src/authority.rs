@@ -13,7 +13,7 @@ use mirrorlab_protocol::datetime::DateTime;
 use mirrorlab_protocol::keys::{KeyError, PrivateKey};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256};
 
-pub use tokens::{FOREIGN_TENANT, Minted, TokenDefect, Tokens, UnknownDefect};
+pub use tokens::{FOREIGN_TENANT, Minted, TokenDefect, Tokens, UnknownDefect, hmac_sha256};
 
 /// The size of SuperOffice's keys, in bits (seen).
 pub const KEY_BITS: usize = 2048;
@@ -189,12 +189,13 @@ impl Authority {
         self.key.to_pem()
     }
 
-    fn key(&self) -> &PrivateKey {
+    /// The private key, for tokens that are made by hand.
+    pub fn key(&self) -> &PrivateKey {
         &self.key
     }
 
     /// A key nobody trusts, of the same size as ours, so that only the signature itself is wrong.
-    fn stranger(&self) -> &PrivateKey {
+    pub fn stranger(&self) -> &PrivateKey {
         self.stranger.get_or_init(|| {
             PrivateKey::generate(KEY_BITS).expect("a key of this size was, or could be, generated before")
         })

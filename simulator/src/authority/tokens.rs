@@ -354,8 +354,8 @@ impl Tokens {
     }
 }
 
-/// RFC 2104 over SHA-256.
-fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+/// RFC 2104 over SHA-256, for tokens whose algorithm is confused.
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     const BLOCK: usize = 64;
     let mut block = [0_u8; BLOCK];
     if key.len() > BLOCK {

@@ -301,7 +301,19 @@ fn check_url(text: &str) -> Result<Url, HttpsError> {
     Ok(url)
 }
 
+/// How a TLS client trusts whom `trust` names, for one who speaks HTTP by its own hands.
+///
+/// # Errors
+/// [`HttpsError`].
+pub fn client_config(trust: &Trust) -> Result<ClientConfig, HttpsError> {
+    verified(trust, false)
+}
+
 fn tls_config(trust: &Trust, url: &Url) -> Result<ClientConfig, HttpsError> {
+    verified(trust, url.scheme() == "http")
+}
+
+fn verified(trust: &Trust, plain: bool) -> Result<ClientConfig, HttpsError> {
     let setup = |error: rustls::Error| HttpsError::Setup(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -310,7 +322,7 @@ fn tls_config(trust: &Trust, url: &Url) -> Result<ClientConfig, HttpsError> {
     let verified = match trust {
         Trust::File(file) => builder.with_root_certificates(read_authorities(file)?),
         // Not asked for a plain URL: a system may have no authorities at all.
-        Trust::System if url.scheme() == "http" => builder.with_root_certificates(RootCertStore::empty()),
+        Trust::System if plain => builder.with_root_certificates(RootCertStore::empty()),
         Trust::System => {
             let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(setup)?;
             builder
@@ -392,7 +404,8 @@ impl ServerCertVerifier for AcceptAnyone {
     }
 }
 
-fn explain_tls(error: &rustls::Error) -> String {
+/// A TLS error in words that a person can do something about.
+pub fn explain_tls(error: &rustls::Error) -> String {
     use rustls::Error as Tls;
     match error {
         Tls::InvalidCertificate(why) => match why {

@@ -1,0 +1,197 @@
+//! `mirrorlab conformance`.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use mirrorlab_simulator::endpoint::https::Trust;
+
+use super::{CliError, Exit, print, values};
+use crate::conformance::expected::ExpectedFailures;
+use crate::conformance::report::Terminal;
+use crate::conformance::wire::Limits;
+use crate::conformance::{
+    CALL_TIMEOUT_DEFAULT, CONNECT_TIMEOUT_DEFAULT, MirrorAt, Options, RunError, catalogue, run_telling,
+};
+use crate::report::Style;
+
+/// The flags of `mirrorlab conformance`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Asks a mirroring endpoint, in whatever language, some 300 questions in its own
+protocol, each for a tenant of its own (Cust and digits), and reports which
+rules of docs/protocol.md it breaks. Without --mirror it is judged by its
+answers and by the LSNs it keeps; with it, rows are compared too.
+
+A file for --expected has a check's id and a reason a line. A failure that is
+expected and does not come is an error.
+
+Examples:
+  mirrorlab conformance --endpoint https://localhost:8443/MirroringClientService.svc \\
+    --application-id my-app --keys keys --ca keys/tls-ca.pem
+  mirrorlab conformance … --mirror sqlite:mirrors --html report.html --junit report.xml
+  mirrorlab conformance … --mirror 'sqlite:data/{context}/mirror.sqlite' --must-only
+  mirrorlab conformance … --only trust --only values.text-cr
+  mirrorlab conformance --list
+
+Exit code 0: every rule holds. 1: one is broken. 4: there is no endpoint to ask,
+or a check could not tell.")]
+pub struct ConformanceArgs {
+    /// The endpoint's URL
+    #[arg(long, value_name = "URL", required_unless_present = "list")]
+    pub endpoint: Option<String>,
+    /// The directory with SuperOffice's key and the application's public key, as `keys new` makes it
+    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    pub keys: Option<PathBuf>,
+    /// The application's id, as tokens name it
+    #[arg(long, value_name = "ID", required_unless_present = "list")]
+    pub application_id: Option<String>,
+    /// Where mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it
+    #[arg(long, value_name = "MIRROR", value_parser = MirrorAt::parse)]
+    pub mirror: Option<MirrorAt>,
+    /// Run only this check, or section; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub only: Vec<String>,
+    /// Run only what is a MUST
+    #[arg(long)]
+    pub must_only: bool,
+    /// Failures that are known: an id and a reason a line
+    #[arg(long, value_name = "FILE")]
+    pub expected: Option<PathBuf>,
+    /// Trust the endpoint's certificate by this authority, PEM, and by no other
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Do not check the endpoint's certificate at all
+    #[arg(long)]
+    pub insecure: bool,
+    /// Wait so long for an answer: 30s, 2min
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    pub timeout: Duration,
+    /// How many checks run side by side
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// Draw values from this seed
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// Show what passes too
+    #[arg(long)]
+    pub verbose: bool,
+    /// Write the report as JUnit XML into this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the report as JSON into this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as one HTML page into this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// List all checks with their rules, and ask nothing
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`CliError`].
+pub fn run(args: ConformanceArgs) -> Result<Exit, CliError> {
+    if args.list {
+        return list().map(|()| Exit::Held);
+    }
+    let options = options(&args)?;
+    for file in [&args.junit, &args.json, &args.html].into_iter().flatten() {
+        // Asked before anything is done, so that a run is not lost to a wrong path.
+        std::fs::File::create(file)
+            .map_err(|why| CliError::usage(format!("cannot write {}: {why}", file.display())))?;
+    }
+    let mut terminal = Terminal::new(io::stdout().lock(), Style::detect(), args.verbose);
+    let mut failed = None;
+    let report = run_telling(&options, &mut |result| {
+        if let Err(error) = terminal.ended(result) {
+            failed.get_or_insert(error);
+        }
+    })
+    .map_err(|error| match error {
+        RunError::Usage(text) => CliError::usage(text),
+        RunError::NoEndpoint(text) | RunError::Broken(text) => CliError::broken(text),
+    })?;
+    for (file, text) in [
+        (&args.junit, report.to_junit()),
+        (&args.json, report.to_json()),
+        (&args.html, report.to_html()),
+    ] {
+        if let Some(file) = file {
+            write(file, &text)?;
+        }
+    }
+    if let Some(error) = failed {
+        return Err(CliError::output(error));
+    }
+    drop(terminal.run_ended(&report).map_err(CliError::output)?);
+    Ok(match (report.holds(), report.is_whole()) {
+        (true, true) => Exit::Held,
+        (false, _) => Exit::Failed,
+        (true, false) => Exit::Broken,
+    })
+}
+
+fn write(file: &Path, text: &str) -> Result<(), CliError> {
+    std::fs::write(file, text)
+        .map_err(|why| CliError::broken(format!("cannot write {}: {why}", file.display())))
+}
+
+fn options(args: &ConformanceArgs) -> Result<Options, CliError> {
+    let (Some(endpoint), Some(keys), Some(application_id)) =
+        (&args.endpoint, &args.keys, &args.application_id)
+    else {
+        return Err(CliError::usage(
+            "--endpoint, --keys and --application-id are needed",
+        ));
+    };
+    let mut options = Options::new(endpoint, application_id, keys)
+        .map_err(|error| CliError::usage(format!("--keys: {error}")))?;
+    options.trust = match (&args.ca, args.insecure) {
+        (Some(file), _) => Trust::File(file.clone()),
+        (None, true) => Trust::Anyone,
+        (None, false) => Trust::System,
+    };
+    if let Some(file) = &args.expected {
+        options.expected =
+            ExpectedFailures::load(file).map_err(|why| CliError::usage(format!("--expected: {why}")))?;
+    }
+    options.mirror.clone_from(&args.mirror);
+    options.only.clone_from(&args.only);
+    options.must_only = args.must_only;
+    options.limits = Limits {
+        connect: CONNECT_TIMEOUT_DEFAULT.min(args.timeout.max(CALL_TIMEOUT_DEFAULT / 30)),
+        call: args.timeout,
+    };
+    options.jobs = usize::from(args.jobs);
+    options.seed = args.seed;
+    Ok(options)
+}
+
+/// All checks: level, id, rules, title.
+fn list() -> Result<(), CliError> {
+    let checks = catalogue();
+    let width = checks.iter().map(|c| c.id.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for check in &checks {
+        let _ = writeln!(
+            out,
+            "{:<6} {:<width$}  {:<9} {}",
+            check.level.name(),
+            check.id,
+            check.rule,
+            check.title
+        );
+    }
+    let _ = writeln!(
+        out,
+        "\n{} checks; docs/conformance.md shows which rules they cover",
+        checks.len()
+    );
+    print(&out)
+}

@@ -1,0 +1,190 @@
+//! The mirror as it is, where it can be looked at: only read, unless a check plays the person who sets LSNs by hand.
+
+use std::path::{Path, PathBuf};
+
+use mirrorlab_protocol::message::{ColumnInfo, TableSchemaInfo};
+use mirrorlab_protocol::names::same_name;
+use mirrorlab_protocol::schema::Table;
+use mirrorlab_protocol::value::Value;
+
+use super::say::{Cell, TableSpec};
+use crate::compare::{Side as _, SqliteSide};
+
+/// What stands for the tenant in a place's name.
+const CONTEXT: &str = "{context}";
+
+/// Where mirrors are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MirrorAt {
+    /// SQLite files: a path with `{context}` in it.
+    Sqlite(String),
+}
+
+/// Why a mirror was not compared.
+pub enum LookError {
+    /// There is none to look at.
+    NotThere(String),
+    /// It is there, and wrong.
+    Wrong(String),
+}
+
+impl MirrorAt {
+    /// Reads `sqlite:DIR` or `sqlite:PATH-WITH-{context}.db`.
+    ///
+    /// # Errors
+    /// A text for people.
+    pub fn parse(text: &str) -> Result<MirrorAt, String> {
+        let Some(place) = text.strip_prefix("sqlite:").filter(|p| !p.is_empty()) else {
+            return Err(format!(
+                "`{text}` is no mirror; expected sqlite:DIRECTORY, or sqlite: and a path with {CONTEXT} in it"
+            ));
+        };
+        if place.contains(CONTEXT) {
+            return Ok(MirrorAt::Sqlite(place.to_owned()));
+        }
+        let template = Path::new(place).join(format!("Mirror_{CONTEXT}.db"));
+        Ok(MirrorAt::Sqlite(template.to_string_lossy().into_owned()))
+    }
+
+    /// Where a tenant's mirror is.
+    pub fn path(&self, context: &str) -> PathBuf {
+        let MirrorAt::Sqlite(template) = self;
+        PathBuf::from(template.replace(CONTEXT, context))
+    }
+
+    /// The mirror as one side of a comparison.
+    ///
+    /// # Errors
+    /// [`LookError::NotThere`].
+    pub fn open(&self, context: &str) -> Result<SqliteSide, LookError> {
+        let metadata = format!("{context}_mirroring");
+        SqliteSide::open(
+            "mirror",
+            &self.path(context),
+            Box::new(move |table| !same_name(table, &metadata)),
+        )
+        .map_err(|error| LookError::NotThere(format!("--mirror: {error}")))
+    }
+
+    /// The rows of one table in key order, read by the types that the message gave its columns.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub fn rows(&self, context: &str, spec: &TableSpec) -> Result<Vec<Vec<Value<'static>>>, LookError> {
+        let mut side = self.open(context)?;
+        let wrong = |error: &dyn std::fmt::Display| LookError::Wrong(error.to_string());
+        let tables = side.tables().map_err(|e| wrong(&e))?;
+        let Some(there) = tables.iter().find(|t| same_name(&t.name, &spec.name)) else {
+            return Err(LookError::Wrong(format!(
+                "the mirror has no table `{}`",
+                spec.name
+            )));
+        };
+        let mut table = typed(spec).map_err(LookError::NotThere)?;
+        table.name.clone_from(&there.name);
+        let columns: Vec<usize> = (0..table.columns.len()).collect();
+        let mut rows = Vec::new();
+        let mut unreadable = None;
+        side.rows(&table, &columns, 1, &mut |cursor| {
+            while cursor.advance()? {
+                let mut row = Vec::with_capacity(columns.len());
+                for at in &columns {
+                    match cursor.cell(*at) {
+                        Ok(value) => row.push(value.into_owned()),
+                        Err(error) => {
+                            let column = &table.columns[*at];
+                            unreadable.get_or_insert(format!(
+                                "column `{}` of type {} holds {}",
+                                column.name, column.ty, error.0
+                            ));
+                            row.push(Value::Null);
+                        }
+                    }
+                }
+                rows.push(row);
+            }
+            Ok(())
+        })
+        .map_err(|e| wrong(&e))?;
+        match unreadable {
+            Some(why) => Err(LookError::Wrong(why)),
+            None => Ok(rows),
+        }
+    }
+}
+
+fn typed(spec: &TableSpec) -> Result<Table, String> {
+    let info = TableSchemaInfo {
+        columns: spec
+            .columns
+            .iter()
+            .map(|column| ColumnInfo {
+                default: Some(column.default.as_str().into()),
+                nullable: column.nullable,
+                name: Some(column.name.as_str().into()),
+                ty: Some(column.ty.as_str().into()),
+            })
+            .collect(),
+        name: Some(spec.name.as_str().into()),
+    };
+    Table::from_wire(&info).map_err(|error| error.to_string())
+}
+
+/// The rows that the cells stand for.
+///
+/// # Errors
+/// A text, where a check's own cell is none.
+pub fn expected(spec: &TableSpec, rows: &[Vec<Cell>]) -> Result<Vec<Vec<Value<'static>>>, String> {
+    let table = typed(spec)?;
+    rows.iter()
+        .map(|row| {
+            row.iter()
+                .zip(&table.columns)
+                .map(|(cell, column)| {
+                    let cell = cell.as_deref().map(|c| c.to_owned().into());
+                    Value::read(cell, column.ty)
+                        .map(Value::into_owned)
+                        .map_err(|error| error.to_string())
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The first difference, in words: what would be right, and what is there. Rows are matched by their first cell.
+pub fn difference(
+    spec: &TableSpec,
+    expected: &[Vec<Value<'static>>],
+    found: &[Vec<Value<'static>>],
+) -> Option<(String, String)> {
+    let key = |row: &[Value<'static>]| row.first().map_or_else(String::new, ToString::to_string);
+    let table = &spec.name;
+    for row in expected {
+        let Some(there) = found.iter().find(|f| f.first() == row.first()) else {
+            return Some((
+                format!("the mirror's `{table}` has a row with the key {}", key(row)),
+                format!("it has {} rows, and not that one", found.len()),
+            ));
+        };
+        for (at, (right, is)) in row.iter().zip(there).enumerate() {
+            if right != is {
+                let column = &spec.columns[at].name;
+                let place = format!("the mirror's `{table}`, key {}, column `{column}`", key(row));
+                return Some((format!("{place}: {right:?}"), format!("{place}: {is:?}")));
+            }
+        }
+    }
+    if expected.len() != found.len() {
+        let extra: Vec<String> = found
+            .iter()
+            .filter(|f| !expected.iter().any(|e| e.first() == f.first()))
+            .take(3)
+            .map(|f| key(f))
+            .collect();
+        return Some((
+            format!("the mirror's `{table}` has {} rows", expected.len()),
+            format!("it has {}; among the others: {}", found.len(), extra.join(", ")),
+        ));
+    }
+    None
+}
