@@ -24,8 +24,8 @@ use clap::{Parser, Subcommand};
 
 pub mod compare;
 pub mod completions;
-pub mod defects;
 pub mod conformance;
+pub mod defects;
 pub mod invalidate;
 pub mod keys;
 pub mod run;

@@ -11,8 +11,8 @@
 
 pub mod cli;
 pub mod compare;
-pub mod defects;
 pub mod conformance;
+pub mod defects;
 pub mod keyset;
 pub mod report;
 pub mod run;

@@ -29,9 +29,9 @@ use tokio::task::JoinHandle;
 
 use super::faults::{Meeting, OwnServer};
 use super::keys::{APPLICATION_ID, RunKeys};
-use crate::defects::{Defect, Layers};
 use super::store::{FaultyStore, StoreFaults};
 use super::wire::{OneCall, WireFault};
+use crate::defects::{Defect, Layers};
 use crate::scenario::model::CertificateStrategy;
 
 /// The file with the authority of the listener's certificate.

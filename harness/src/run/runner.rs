@@ -6,7 +6,6 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use super::check;
-use super::host::Transport;
 use super::steps;
 use super::world::{World, WorldError, WorldSettings};
 use crate::report::{Failure, RunResult, ScenarioResult, Verdict};
@@ -201,9 +200,10 @@ fn failure(
             "mirrorlab run {} --seed {}{}",
             quoted(&scenario.file.display().to_string()),
             settings.world.seed,
-            match settings.world.transport {
-                Transport::InProcess => " --in-process",
-                Transport::Tls(_) => "",
+            if settings.world.transport.is_in_process() {
+                " --in-process"
+            } else {
+                ""
             }
         ),
     }
