@@ -74,7 +74,7 @@ pub fn compare(stored: &Table, stored_hash: &str, wanted: &Table) -> SchemaChang
             continue;
         }
         alteration.dropped.push(old.name.clone());
-        if let Some(new) = renamed(old, stored, wanted) {
+        if let Some(new) = renamed(stored, wanted) {
             return SchemaChange::Recreate(format!(
                 "column `{}` may be `{}` under a new name, with its old values",
                 new.name, old.name
@@ -84,13 +84,14 @@ pub fn compare(stored: &Table, stored_hash: &str, wanted: &Table) -> SchemaChang
     SchemaChange::Alter(alteration)
 }
 
-/// A new column that a dropped one may have been renamed to. A rename keeps the source's values and change tracking is
-/// silent about it, while a new column is filled: no message tells the two apart.
-fn renamed<'w>(old: &Column, stored: &Table, wanted: &'w Table) -> Option<&'w Column> {
+/// A new column that a dropped one may have been renamed to, whatever its type: that may have been changed as well. A
+/// rename keeps the source's values and change tracking is silent about it, while a new column is filled: no message
+/// tells the two apart.
+fn renamed<'w>(stored: &Table, wanted: &'w Table) -> Option<&'w Column> {
     wanted
         .columns
         .iter()
-        .find(|new| stored.position(&new.name).is_none() && widens(old.ty, new.ty))
+        .find(|new| stored.position(&new.name).is_none())
 }
 
 /// Whether every value of `from` is the same value in `to`, in its text form too.
@@ -194,7 +195,7 @@ mod tests {
         anew: column `a` is datetime and was nvarchar(10)
         anew: column `a` is nvarchar(9) and was nvarchar(10)
         anew: column `renamed` may be `a` under a new name, with its old values
-        alter: added ["other"] dropped ["a"] changed [] no null in [] no rows for []
+        anew: column `other` may be `a` under a new name, with its old values
         "#);
     }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mirrorlab_engines::sqlite::{self, Durability, explain, quote};
-use mirrorlab_protocol::message::{LSN_INVALID, Rows};
+use mirrorlab_protocol::message::Rows;
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -119,7 +119,7 @@ impl MirrorStore for SqliteStore {
             .map_err(|e| refused(path, "begin a transaction", &e))?;
         for name in &names {
             metadata
-                .set_lsn(&transaction, name, LSN_INVALID)
+                .invalidate(&transaction, name, false)
                 .map_err(|e| refused(path, &format!("set the LSN of {name}"), &e))?;
         }
         transaction.commit().map_err(|e| refused(path, "commit", &e))?;
@@ -251,7 +251,9 @@ impl MirrorTransaction for SqliteTransaction<'_> {
             &format!("wipe {listed}"),
             &format!("DELETE FROM {}", quote(&listed)),
         )?;
-        self.set_lsn(&listed, LSN_INVALID)
+        self.metadata
+            .invalidate(&self.connection, &listed, true)
+            .map_err(|e| self.refused(&format!("set the LSN of {listed}"), &e))
     }
 
     fn apply(&mut self, table: &Table, order: &[usize], rows: &Rows<'_>) -> Result<Applied, StoreError> {

@@ -37,7 +37,8 @@ impl Metadata {
     pub(super) fn make(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection.execute_batch(&format!(
             "CREATE TABLE IF NOT EXISTS {} (tablename TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, \
-             schemahash TEXT NOT NULL, LSN INTEGER NOT NULL DEFAULT -1, tableschema TEXT NOT NULL)",
+             schemahash TEXT NOT NULL, LSN INTEGER NOT NULL DEFAULT -1, tableschema TEXT NOT NULL, \
+             filling INTEGER NOT NULL DEFAULT 0)",
             self.quoted
         ))
     }
@@ -148,7 +149,7 @@ impl Metadata {
         }
         connection
             .prepare_cached(&format!(
-                "INSERT INTO {} (tablename, schemahash, LSN, tableschema) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO {} (tablename, schemahash, LSN, tableschema, filling) VALUES (?1, ?2, ?3, ?4, 1)",
                 self.quoted
             ))?
             .execute(params![
@@ -171,13 +172,31 @@ impl Metadata {
         Ok(())
     }
 
+    /// Stores the LSN that a table's rows have reached. Where a person set it to -1 since the table was last made or wiped,
+    /// it stays: what a cycle under way brings is not all that was asked for.
     pub(super) fn set_lsn(&self, connection: &Connection, listed: &str, lsn: i64) -> rusqlite::Result<()> {
         connection
             .prepare_cached(&format!(
-                "UPDATE {} SET LSN = ?2 WHERE tablename = ?1",
+                "UPDATE {} SET LSN = ?2, filling = 0 WHERE tablename = ?1 AND (filling = 1 OR LSN <> ?3)",
                 self.quoted
             ))?
-            .execute(params![listed, lsn])?;
+            .execute(params![listed, lsn, LSN_INVALID])?;
+        Ok(())
+    }
+
+    /// Has everything of a table sent again: asked for by a person, or (`filling`) because it is empty now.
+    pub(super) fn invalidate(
+        &self,
+        connection: &Connection,
+        listed: &str,
+        filling: bool,
+    ) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached(&format!(
+                "UPDATE {} SET LSN = ?2, filling = ?3 WHERE tablename = ?1",
+                self.quoted
+            ))?
+            .execute(params![listed, LSN_INVALID, filling])?;
         Ok(())
     }
 
