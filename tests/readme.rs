@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 fn root(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -49,5 +50,34 @@ fn its_links_lead_somewhere() {
                 root(&folder.join(link).display().to_string());
             }
         }
+    }
+}
+
+/// The commands of the code blocks: lines that begin with `mirrorlab`, and what a `\` joins to them.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let blocks = text.split("```").skip(1).step_by(2);
+    let joined: String = blocks.collect::<String>().replace("\\\n", " ");
+    joined
+        .lines()
+        .filter_map(|line| line.strip_prefix("mirrorlab "))
+        .map(|line| line.split_whitespace().map(str::to_owned).collect())
+        .collect()
+}
+
+#[test]
+fn its_commands_are_ones_that_the_program_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let commands = commands(&root("README.md"));
+    assert!(commands.len() >= 2, "{commands:?}");
+    for command in commands {
+        let output = Command::new(env!("CARGO_BIN_EXE_mirrorlab"))
+            .args(&command)
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        // No endpoint listens there; but what is missing is nothing of the command line.
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!told.contains("Usage:"), "mirrorlab {}:\n{told}", command.join(" "));
     }
 }

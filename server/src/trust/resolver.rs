@@ -55,6 +55,12 @@ impl KeyId {
         kid.into_iter().chain(x5t)
     }
 
+    /// Whether the two have one of their names in common.
+    fn shares_a_name(&self, other: &KeyId) -> bool {
+        let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+        same(&self.kid, &other.kid) || same(&self.x5t, &other.x5t)
+    }
+
     fn is_short(&self) -> bool {
         let short = |id: &Option<String>| id.as_ref().is_none_or(|id| id.len() <= KEY_ID_BYTES_MAX);
         short(&self.kid) && short(&self.x5t)
@@ -196,7 +202,13 @@ impl ResolverCache {
     fn look(&self, key: &KeyId) -> Look {
         let now = self.clock.now();
         let state = self.state();
-        let old = match state.hits.get(key) {
+        // One name that is known is enough. Anybody knows SuperOffice's key ids, and could pair them with invented ones to
+        // ask again and again, until the invented pairs had pushed the real one out of the cache.
+        let known = state.hits.get(key).or_else(|| {
+            let mut hits = state.hits.iter();
+            hits.find_map(|(known, hit)| known.shares_a_name(key).then_some(hit))
+        });
+        let old = match known {
             Some(hit) if hit.ask_again_at > now => return Look::Done(Ok(Arc::clone(&hit.certificate))),
             old => old.map(|hit| Arc::clone(&hit.certificate)),
         };

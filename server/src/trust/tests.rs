@@ -487,6 +487,28 @@ fn the_oldest_answer_makes_room_for_a_new_one() {
 }
 
 #[test]
+fn a_known_key_under_invented_names_pushes_nothing_out() {
+    let limits = ResolverLimits {
+        hits_max: 4,
+        ..ResolverLimits::default()
+    };
+    let bench = ResolverBench::new(limits, honest);
+    bench.check(&SUPEROFFICE).unwrap();
+    let real = SUPEROFFICE.certificate.thumbprint_hex();
+    for n in 0..20 {
+        let token = STRANGER.token_with(|header, _| {
+            header["kid"] = real.clone().into();
+            header["x5t"] = format!("invented{n}").into();
+        });
+        bench.trust.check(Some(&token)).unwrap_err();
+    }
+    assert_eq!(bench.count(), 1, "half of the id is known");
+    bench.says(down);
+    bench.check(&SUPEROFFICE).unwrap();
+    assert_eq!(bench.count(), 1);
+}
+
+#[test]
 fn a_certificate_that_did_not_sign_proves_nothing() {
     let bench = ResolverBench::new(ResolverLimits::default(), |_| {
         Ok(Some(STRANGER.certificate.clone()))
