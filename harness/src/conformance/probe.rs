@@ -46,7 +46,8 @@ fn unreached(error: &WireError) -> String {
             "{why}. Name the authority that signed it with --ca FILE, or, for a trial, give --insecure; nothing was checked"
         ),
         WireError::Tls(why) => {
-            format!("{why}. Is the port the one that speaks HTTPS? Nothing was checked")
+            let stop = if why.ends_with('?') { "" } else { "." };
+            format!("{why}{stop} Correct scheme and port; nothing was checked")
         }
         WireError::TimedOut(limit) => format!(
             "the connection stands, but Authenticate was not answered within {} s. Does the service wait for something, \
