@@ -19,22 +19,18 @@ const A: &str = "http://schemas.datacontract.org/2004/07/SuperOffice.Online.Mirr
 
 pub const DEFECTS: &[Defect] = &[
     Defect {
-        name: "refuses-all",
-        what: "every call but the first is refused politely, and GET gives 404",
+        name: "loses-rows",
+        what: "LSNs are kept, rows are not",
         path: SERVICE,
-        apply: |service, request| match is_probe(request) {
-            true => honest(service, request),
-            false if request.method == "GET" => Reply::new(404, "text/plain", "nothing"),
-            false => response(request, false, "<ErrorMessage>no</ErrorMessage>"),
-        },
-    },
-    Defect {
-        name: "accepts-all",
-        what: "every call is accepted and nothing is kept; every LSN is 123456",
-        path: "elsewhere.svc",
-        apply: |service, request| match is_probe(request) || request.method == "GET" {
-            true => honest(service, request),
-            false => response(request, true, &lsns(request, "123456")),
+        apply: |service, request| {
+            let mut text = request.text();
+            if request.is("RowData")
+                && let (Some(from), Some(to)) = (text.find("<a:RowData>"), text.rfind("</a:RowData>"))
+                && text.matches("<a:RowDataBatch>").count() == 1
+            {
+                text.replace_range(from..to + "</a:RowData>".len(), "");
+            }
+            honest(service, &with_body(request, text.into_bytes()))
         },
     },
     Defect {
@@ -56,18 +52,12 @@ pub const DEFECTS: &[Defect] = &[
         },
     },
     Defect {
-        name: "loses-rows",
-        what: "LSNs are kept, rows are not",
-        path: SERVICE,
-        apply: |service, request| {
-            let mut text = request.text();
-            if request.is("RowData")
-                && let (Some(from), Some(to)) = (text.find("<a:RowData>"), text.rfind("</a:RowData>"))
-                && text.matches("<a:RowDataBatch>").count() == 1
-            {
-                text.replace_range(from..to + "</a:RowData>".len(), "");
-            }
-            honest(service, &with_body(request, text.into_bytes()))
+        name: "accepts-all",
+        what: "every call is accepted and nothing is kept; every LSN is 123456",
+        path: "elsewhere.svc",
+        apply: |service, request| match is_probe(request) || request.method == "GET" {
+            true => honest(service, request),
+            false => response(request, true, &lsns(request, "123456")),
         },
     },
     Defect {
@@ -132,6 +122,16 @@ pub const DEFECTS: &[Defect] = &[
                 reply.raw = Some(Vec::new());
             }
             reply
+        },
+    },
+    Defect {
+        name: "refuses-all",
+        what: "every call but the first is refused politely, and GET gives 404",
+        path: SERVICE,
+        apply: |service, request| match is_probe(request) {
+            true => honest(service, request),
+            false if request.method == "GET" => Reply::new(404, "text/plain", "nothing"),
+            false => response(request, false, "<ErrorMessage>no</ErrorMessage>"),
         },
     },
 ];

@@ -173,11 +173,13 @@ pub fn speak(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> u16 
 }
 
 /// One request and its answer; `None` where the connection is over.
-fn one(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
+fn one(stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
+    let mut writing = stream;
     let mut more = |bytes: &mut Vec<u8>| -> Option<()> {
-        let count = stream.read(&mut buffer).ok().filter(|n| *n > 0)?;
+        let mut reading = stream;
+        let count = reading.read(&mut buffer).ok().filter(|n| *n > 0)?;
         bytes.extend_from_slice(&buffer[..count]);
         Some(())
     };
@@ -202,7 +204,7 @@ fn one(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()>
     request.expects_continue = request.header("Expect").is_some();
     request.is_chunked = request.header("Transfer-Encoding").is_some();
     if request.expects_continue {
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+        writing.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
     if request.is_chunked {
         loop {
@@ -234,7 +236,7 @@ fn one(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()>
     }
     let reply = answer(&request);
     if let Some(raw) = reply.raw {
-        stream.write_all(&raw).ok()?;
+        writing.write_all(&raw).ok()?;
         return None;
     }
     let kind = match reply.kind.is_empty() {
@@ -252,7 +254,7 @@ fn one(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()>
         reply.more_headers,
         reply.body.len()
     );
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(&reply.body).ok()?;
+    writing.write_all(head.as_bytes()).ok()?;
+    writing.write_all(&reply.body).ok()?;
     (!request.is_http10).then_some(())
 }
