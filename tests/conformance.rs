@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use mirrorlab::conformance::expected::ExpectedFailures;
 use mirrorlab::conformance::report::Standing;
-use mirrorlab::conformance::{MirrorAt, Options, Report, Verdict, catalogue, run};
+use mirrorlab::conformance::{MirrorAt, Options, Report, RunError, Verdict, catalogue, run};
+use mirrorlab_protocol::names::SERVICE_FILE as SERVICE;
 use mirrorlab_simulator::endpoint::https::Trust;
-use servers::{APPLICATION, Home};
+use servers::{APPLICATION, Home, Reply};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/conformance.md");
 const RULES: &str = include_str!("../docs/protocol.md");
@@ -209,4 +211,134 @@ fn every_check_fails_on_a_broken_server() {
         let _ = writeln!(table, "- `{}`: {}", defect.name, defect.what);
     }
     part_is("matrix", &table);
+}
+
+/// What a run says that finds no endpoint: one message, and nothing is asked.
+fn no_endpoint(home: &Home, url: &str) -> String {
+    let mut options = options(home, url);
+    options.trust = Trust::System;
+    options.limits.call = std::time::Duration::from_millis(500);
+    let error = run(&options).unwrap_err();
+    assert!(matches!(error, RunError::NoEndpoint(_)), "{error:?}");
+    let text = error.to_string();
+    let from = text.find("//").unwrap() + 2;
+    let to = from + text[from..].find('/').unwrap();
+    text.replace(&text[from..to], "HOST")
+}
+
+#[test]
+fn what_is_no_endpoint_is_told_in_one_message() {
+    let home = Home::new();
+    let answers = |reply: Reply| {
+        format!(
+            "http://127.0.0.1:{}/a/{SERVICE}",
+            servers::speak(move |_| reply.clone())
+        )
+    };
+    let mut redirect = Reply::new(302, "text/html", "moved");
+    redirect.more_headers = "Location: https://login.example/\r\n".into();
+    let mut noise = Reply::new(200, "", "");
+    noise.raw = Some(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec());
+    let mut nothing = Reply::new(200, "", "");
+    nothing.raw = Some(Vec::new());
+    let fault = "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body><s:Fault><faultcode>a:ActionNotSupported\
+                 </faultcode><faultstring>no such action</faultstring></s:Fault></s:Body></s:Envelope>";
+    let mut texts = Vec::new();
+    for reply in [
+        Reply::new(200, "text/html", "<!doctype html><title>Welcome</title>"),
+        redirect,
+        Reply::new(401, "text/plain", "who are you?"),
+        Reply::new(404, "text/plain", "not here"),
+        Reply::new(503, "text/html", "down"),
+        Reply::new(200, "application/json", "{}"),
+        Reply::new(500, "text/xml", fault),
+        noise,
+        nothing,
+    ] {
+        texts.push(no_endpoint(&home, &answers(reply)));
+    }
+    // One that takes a call and says nothing; one that takes none.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    texts.push(no_endpoint(&home, &format!("http://127.0.0.1:{port}/{SERVICE}")));
+    // Nobody listens on the first port.
+    texts.push(no_endpoint(&home, &format!("http://127.0.0.1:1/{SERVICE}")));
+    texts.push(no_endpoint(&home, &home.serve().replace("https", "http")));
+    texts.push(no_endpoint(&home, &home.serve()));
+    // The right service, with another application's id.
+    let mut options = options(&home, &home.serve());
+    options.application_id = "another".into();
+    texts.push(
+        run(&options)
+            .unwrap_err()
+            .to_string()
+            .split_once("svc: ")
+            .unwrap()
+            .1
+            .to_owned(),
+    );
+    insta::assert_snapshot!("no_endpoint", texts.join("\n\n"));
+}
+
+#[test]
+fn reports_tell_of_failures_known_ones_and_ids_that_are_none() {
+    let home = Home::new();
+    let service = home.service();
+    let apply = broken::DEFECTS
+        .iter()
+        .find(|d| d.name == "accepts-all")
+        .unwrap()
+        .apply;
+    let port = servers::speak(move |request| apply(&service, request));
+    let mut options = options(&home, &format!("http://127.0.0.1:{port}/{SERVICE}"));
+    options.trust = Trust::System;
+    options.mirror = None;
+    options.tag = Some(7);
+    options.only = [
+        "trust.expired",
+        "values.int",
+        "wipe.completed",
+        "lsn.largest",
+        "wipe.empties",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    options.expected = ExpectedFailures::parse(
+        "known.txt",
+        "lsn.largest kept as a double\ntransport.page not asked for\n",
+    )
+    .unwrap();
+    let report = run(&options).unwrap();
+    assert!(!report.holds());
+    let standing = |id: &str| report.results.iter().find(|r| r.id == id).unwrap().standing();
+    assert_eq!(standing("trust.expired"), Standing::Failed);
+    assert_eq!(standing("lsn.largest"), Standing::KnownFailure);
+    assert_eq!(standing("wipe.empties"), Standing::Skipped);
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["results"].as_array().unwrap().len(), 5);
+    // Both reports for people and servers hold the failure, and nothing that is XML or HTML by itself.
+    for text in [report.to_junit(), report.to_html()] {
+        assert!(text.contains("trust.expired"));
+        assert!(text.contains("it was accepted (IsSuccessful true)"));
+        assert!(!text.contains("<s:Envelope"));
+        assert!(text.contains("kept as a double"));
+    }
+    let junit = report.to_junit();
+    let mut reader = mirrorlab_protocol::xml::Reader::new(junit.split_once('\n').unwrap().1);
+    reader.root().unwrap();
+    reader.skip().unwrap();
+    reader.finish().unwrap();
+    // A known failure that does not fail is an error.
+    options.only = vec!["wipe.completed-quiet".into()];
+    options.expected = ExpectedFailures::parse("known.txt", "wipe.completed-quiet once upon a time").unwrap();
+    let port = {
+        let service = home.service();
+        servers::speak(move |request| servers::honest(&service, request))
+    };
+    options.endpoint = format!("http://127.0.0.1:{port}/{SERVICE}");
+    let report = run(&options).unwrap();
+    assert_eq!(report.count(Standing::UnexpectedPass), 1);
+    assert!(!report.holds());
+    options.expected = ExpectedFailures::parse("known.txt", "wipe.competed x").unwrap();
+    insta::assert_snapshot!(run(&options).unwrap_err().to_string(), @"known.txt:1: there is no check `wipe.competed`; did you mean `wipe.completed`? `mirrorlab conformance --list` shows all");
 }

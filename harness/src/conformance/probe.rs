@@ -52,8 +52,12 @@ fn unreached(error: &WireError) -> String {
         WireError::TimedOut(limit) => format!(
             "the connection stands, but Authenticate was not answered within {} s. Does the service wait for something, \
              or is it another service's port? Nothing was checked",
-            limit.as_secs()
+            limit.as_secs_f64()
         ),
+        // A TLS alert.
+        WireError::NotHttp(what) if what.starts_with("\\u{15}") => {
+            "what answers speaks TLS: write https:// in --endpoint; nothing was checked".to_owned()
+        }
         WireError::NotHttp(what) => {
             format!("what answers does not speak HTTP: {what}. Correct scheme and port; nothing was checked")
         }
