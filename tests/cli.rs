@@ -56,6 +56,7 @@ fn help() {
     insta::assert_snapshot!("help", text);
     for command in [
         "run",
+        "conformance",
         "serve",
         "simulate",
         "tables",

@@ -11,12 +11,14 @@
 //! - [`cycles`]: cycles now, or as the schedule has them
 //! - [`steps`]: what each step does
 //! - [`check`]: what a step's result must hold
+//! - [`folder`]: a folder of scenarios in one call, for tests in Rust
 //! - [`runner`]: scenario after scenario
 
 pub mod admin;
 pub mod check;
 pub mod cycles;
 pub mod faults;
+pub mod folder;
 pub mod host;
 pub mod keys;
 pub mod population;

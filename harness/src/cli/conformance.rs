@@ -20,7 +20,7 @@ use crate::report::Style;
 /// The flags of `mirrorlab conformance`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Asks a mirroring endpoint, in whatever language, some 300 questions in its own
+Asks a mirroring endpoint, in whatever language, some 450 questions in its own
 protocol, each for a tenant of its own (Cust and digits), and reports which
 rules of docs/protocol.md it breaks. Without --mirror it is judged by its
 answers and by the LSNs it keeps; with it, rows are compared too.

@@ -46,13 +46,18 @@ fn unreached(error: &WireError) -> String {
             "{why}. Name the authority that signed it with --ca FILE, or, for a trial, give --insecure; nothing was checked"
         ),
         WireError::Tls(why) => {
-            format!("{why}. Is the port the one that speaks HTTPS? Nothing was checked")
+            let stop = if why.ends_with('?') { "" } else { "." };
+            format!("{why}{stop} Correct scheme and port; nothing was checked")
         }
         WireError::TimedOut(limit) => format!(
             "the connection stands, but Authenticate was not answered within {} s. Does the service wait for something, \
              or is it another service's port? Nothing was checked",
-            limit.as_secs()
+            limit.as_secs_f64()
         ),
+        // A TLS alert.
+        WireError::NotHttp(what) if what.starts_with("\\u{15}") => {
+            "what answers speaks TLS: write https:// in --endpoint; nothing was checked".to_owned()
+        }
         WireError::NotHttp(what) => {
             format!("what answers does not speak HTTP: {what}. Correct scheme and port; nothing was checked")
         }

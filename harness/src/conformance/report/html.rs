@@ -147,9 +147,9 @@ fn failure(out: &mut String, result: &CheckResult) {
             ("The answer that came", &finding.answer),
         ] {
             if let Some(message) = message.as_ref().filter(|m| !m.is_empty()) {
-                let _ = write!(
+                let _ = writeln!(
                     out,
-                    "<details><summary>{label}</summary><pre>{}</pre></details>\n",
+                    "<details><summary>{label}</summary><pre>{}</pre></details>",
                     text(message)
                 );
             }

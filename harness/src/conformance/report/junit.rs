@@ -13,9 +13,9 @@ pub(super) fn write(report: &Report) -> String {
         format!(
             "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\"",
             results.len(),
-            results.iter().copied().filter(|r| failed(&r)).count(),
-            results.iter().copied().filter(|r| unjudged(&r)).count(),
-            results.iter().copied().filter(|r| skipped(&r)).count(),
+            results.iter().copied().filter(|r| failed(r)).count(),
+            results.iter().copied().filter(|r| unjudged(r)).count(),
+            results.iter().copied().filter(|r| skipped(r)).count(),
             results.iter().map(|r| r.elapsed.as_secs_f64()).sum::<f64>()
         )
     };

@@ -362,7 +362,10 @@ pub(super) fn checks() -> Vec<Check> {
                 let table = b.table("told", PLAIN)?;
                 for (operation, message) in [
                     (Operation::Authenticate, say::authenticate(None)),
-                    (Operation::TableSchema, say::table_schema(None, &[table.clone()])),
+                    (
+                        Operation::TableSchema,
+                        say::table_schema(None, std::slice::from_ref(&table)),
+                    ),
                     (Operation::RowData, say::row_data(None, &[Batch::new(&table, 5)])),
                     (Operation::Wipe, say::wipe(None, Some("told"))),
                     (Operation::ReplicationCompleted, say::completed(None, &[])),

@@ -258,8 +258,8 @@ pub(super) fn checks() -> Vec<Check> {
             "a mirror that is older than the source's memory is filled anew",
             |p| {
                 p.mirror()?;
-                p.advance(8 * DAY)?;
                 p.change(0, 2, 2, 2)?;
+                p.advance(8 * DAY)?;
                 let report = p.mirror()?;
                 p.did(&report, "contact", true, [40, 0, 0])
             },
