@@ -30,4 +30,4 @@ pub use ddl::quote;
 pub use error::{Kind, MssqlError};
 pub use pool::{Pooled, Server, ServerOptions};
 pub use secret::Secret;
-pub use value::Param;
+pub use value::{Param, Statement};

@@ -24,6 +24,13 @@ const TICKS_PER_MINUTE: i64 = 600_000_000;
 /// The longest `nvarchar(n)` that the driver's bulk load declares as itself.
 const PLAIN_NVARCHAR_MAX: u16 = 2000;
 
+/// The most parameters a statement has: SQL Server's 2100, less the two that carry the statement itself.
+pub const PARAMS_MAX: usize = 2098;
+/// The most rows SQL Server takes in one VALUES.
+pub const VALUES_ROWS_MAX: usize = 1000;
+/// The largest cell that the driver's bulk load takes.
+const BULK_CELL_BYTES_MAX: usize = 0xffff;
+
 /// A value for a statement's `@P1`, or for a bulk load's column.
 #[derive(Debug, Clone)]
 pub struct Param<'a>(pub(super) ColumnData<'a>);
@@ -47,6 +54,40 @@ impl<'a> Param<'a> {
     /// `value`, of a column of type `ty`, in its [`carrier`]. Text and bytes are not copied.
     pub fn value(value: &'a Value<'_>, ty: ColumnType) -> Param<'a> {
         Param(carry(value, ty))
+    }
+
+    /// Whether it is NULL.
+    pub fn is_null(&self) -> bool {
+        match &self.0 {
+            ColumnData::U8(x) => x.is_none(),
+            ColumnData::I16(x) => x.is_none(),
+            ColumnData::I32(x) => x.is_none(),
+            ColumnData::I64(x) => x.is_none(),
+            ColumnData::F32(x) => x.is_none(),
+            ColumnData::F64(x) => x.is_none(),
+            ColumnData::Bit(x) => x.is_none(),
+            ColumnData::Guid(x) => x.is_none(),
+            ColumnData::Date(x) => x.is_none(),
+            ColumnData::Time(x) => x.is_none(),
+            ColumnData::DateTime2(x) => x.is_none(),
+            ColumnData::DateTimeOffset(x) => x.is_none(),
+            ColumnData::String(x) => x.is_none(),
+            ColumnData::Binary(x) => x.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whether a bulk load takes it: the driver refuses texts and bytes above 64 KB there, though `max` columns take
+    /// them. A parameter may be of any size.
+    pub fn fits_bulk(&self) -> bool {
+        match &self.0 {
+            // A text has at most two bytes of UTF-16 for each of its bytes.
+            ColumnData::String(Some(x)) => {
+                x.len() * 2 <= BULK_CELL_BYTES_MAX || x.encode_utf16().count() * 2 <= BULK_CELL_BYTES_MAX
+            }
+            ColumnData::Binary(Some(x)) => x.len() <= BULK_CELL_BYTES_MAX,
+            _ => true,
+        }
     }
 
     /// The same with its text or bytes copied.
@@ -73,6 +114,32 @@ impl<'a> Param<'a> {
             // No other kind is ever made here.
             _ => ColumnData::String(None),
         })
+    }
+}
+
+/// A statement in the making, its values bound as parameters.
+#[derive(Debug, Default)]
+pub struct Statement<'a> {
+    /// The text so far.
+    pub sql: String,
+    /// The parameters so far: `@P1`, `@P2` …; at most [`PARAMS_MAX`].
+    pub params: Vec<Param<'a>>,
+}
+
+impl<'a> Statement<'a> {
+    /// Adds text.
+    pub fn push(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
+
+    /// Adds a value: `@P7`, or the word NULL, since not every engine takes the driver's untyped NULL as a parameter.
+    pub fn bind(&mut self, param: Param<'a>) {
+        if param.is_null() {
+            self.sql.push_str("NULL");
+            return;
+        }
+        self.params.push(param);
+        self.sql.push_str(&format!("@P{}", self.params.len()));
     }
 }
 
@@ -163,7 +230,15 @@ fn carry<'a>(value: &'a Value<'_>, ty: ColumnType) -> ColumnData<'a> {
         }
         Value::Time(x) => ColumnData::Time(Some(time::Time::new(x.unsigned_abs(), 7))),
         Value::Text(x) => ColumnData::String(Some(Cow::Borrowed(x))),
-        Value::Binary(x) => ColumnData::Binary(Some(Cow::Borrowed(x))),
+        // SQL Server pads a `binary`; not every engine does it right when it comes out of a `varbinary`.
+        Value::Binary(x) => match ty {
+            T::Binary(n) if x.len() < usize::from(n) => {
+                let mut padded = x.to_vec();
+                padded.resize(usize::from(n), 0);
+                ColumnData::Binary(Some(Cow::Owned(padded)))
+            }
+            _ => ColumnData::Binary(Some(Cow::Borrowed(x))),
+        },
         Value::Guid(x) => ColumnData::Guid(Some(Uuid::from_u128(*x))),
     }
 }
