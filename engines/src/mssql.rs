@@ -7,6 +7,7 @@
 //! - [`capabilities`]: what this engine can do: not all that speak T-SQL can do all of it
 //! - [`value`]: values into columns and back, exactly
 //! - [`ddl`], [`describe`]: tables made, changed and looked at
+//! - `testing`: a server for tests (feature `testing`)
 //!
 //! How values are kept: in SQL Server's own types, but for a row version, which is kept as `binary(8)`. What has run
 //! against which engine is in `docs/`.
@@ -20,6 +21,8 @@ pub mod error;
 pub mod pool;
 pub mod retry;
 pub mod secret;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tunnel;
 pub mod value;
 
