@@ -2,8 +2,10 @@
 //! back. No rule of the mirroring protocol is in here.
 //!
 //! - [`sqlite`]: the embedded databases, of sources and of mirrors
+//! - [`mssql`]: SQL Server
 //!
 //! Source, mirror and comparer all stand on this crate, so a mistake in it could look right from all three sides: its
 //! tests read back with literal SQL, not with its own functions.
 
+pub mod mssql;
 pub mod sqlite;

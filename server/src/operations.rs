@@ -82,12 +82,20 @@ impl Mirroring {
             client_state: request.client_state(),
         };
         let operation = request.operation();
-        let done = match request {
-            Request::Authenticate { .. } => self.authenticate(call),
-            Request::TableSchema { tables, .. } => self.table_schema(call, tables),
-            Request::RowData { batches, .. } => self.row_data(call, batches),
-            Request::Wipe { table, .. } => self.wipe(call, table.as_deref()),
-            Request::ReplicationCompleted { changed, .. } => self.replication_completed(call, changed),
+        let mut attempt = 1;
+        let done = loop {
+            match self.work(call, request) {
+                Err(Refusal::Store(error)) => match self.store.pause_before_retry(&error, attempt) {
+                    // Nothing of it was kept: the whole call is done anew, hooks too.
+                    Some(pause) => {
+                        tracing::info!(context, %operation, %error, attempt, "doing the call anew");
+                        std::thread::sleep(pause);
+                        attempt += 1;
+                    }
+                    None => break Err(Refusal::Store(error)),
+                },
+                done => break done,
+            }
         };
         match done {
             Ok(detail) => Response::success(detail),
@@ -100,6 +108,16 @@ impl Mirroring {
                 self.log(call, operation, EventKind::Error, text.clone(), causes(&refusal));
                 Response::refusal(operation, text)
             }
+        }
+    }
+
+    fn work(&self, call: Call<'_>, request: &Request<'_>) -> Result<ResponseDetail, Refusal> {
+        match request {
+            Request::Authenticate { .. } => self.authenticate(call),
+            Request::TableSchema { tables, .. } => self.table_schema(call, tables),
+            Request::RowData { batches, .. } => self.row_data(call, batches),
+            Request::Wipe { table, .. } => self.wipe(call, table.as_deref()),
+            Request::ReplicationCompleted { changed, .. } => self.replication_completed(call, changed),
         }
     }
 

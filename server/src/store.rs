@@ -6,17 +6,20 @@
 //! bytes until they are bound, and the HTTP side runs each call on a thread that may block.
 //!
 //! - [`sqlite`]: mirrors in SQLite files
+//! - [`mssql`]: mirrors in databases of a SQL Server
 //! - [`metadata`]: the table `<context>_mirroring`, as every store keeps it
 //! - [`row`]: what holds for a row in any engine
 //! - `testing`: what every store must do, as test bodies (feature `testing`)
 
 pub mod metadata;
+pub mod mssql;
 pub mod row;
 pub mod sqlite;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mirrorlab_protocol::message::Rows;
 use mirrorlab_protocol::schema::Table;
@@ -74,6 +77,13 @@ pub trait MirrorStore: Send + Sync {
     /// # Errors
     /// [`StoreError`]: [`StoreError::NoMirror`], [`StoreError::NoMetadata`] and [`StoreError::NotInMetadata`] among them.
     fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError>;
+
+    /// How long to wait before a call that failed with `error` is done anew, counted from 1; `None` where it fails for
+    /// good. Only [`StoreError::Passing`] is ever tried again: its transaction has left nothing behind.
+    fn pause_before_retry(&self, error: &StoreError, attempt: u32) -> Option<Duration> {
+        let _ = (error, attempt);
+        None
+    }
 }
 
 /// One call's work on one tenant's mirror. Table names are matched without regard to case.
@@ -226,6 +236,16 @@ pub enum StoreError {
         /// Counted from 1.
         number: usize,
         /// What is wrong with it.
+        why: String,
+    },
+    /// The database said no, for a reason that passes: a deadlock, a server that is moved. The same call may go through.
+    #[error("the mirror {mirror} refused to {doing}: {why}")]
+    Passing {
+        /// Server and database.
+        mirror: String,
+        /// What was being done: `write to table contact`.
+        doing: String,
+        /// The engine's words, explained where they can be.
         why: String,
     },
     /// The database said no.

@@ -252,8 +252,8 @@ pub fn invalidating_sets_lsns_and_makes_nothing(bench: &dyn Bench) {
 pub fn names_cannot_leave_their_quotes(bench: &dyn Bench) {
     filled(bench);
     let mut nasty = table("t", "id int not null; a int null");
-    nasty.name = "y\"; DROP TABLE contact; --".into();
-    nasty.columns[1].name = "a\" = 1; DROP TABLE contact; --".into();
+    nasty.name = "y\"'; DROP TABLE contact; --".into();
+    nasty.columns[1].name = "a\"' = 1; DROP TABLE contact; --".into();
     let mut call = bench.store().begin(CONTEXT, &bench.place()).unwrap();
     call.create(&nasty).unwrap();
     call.apply(

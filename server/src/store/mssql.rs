@@ -1,0 +1,560 @@
+//! Mirrors in SQL Server: one database per tenant.
+//!
+//! - `place`: one call at a time on a mirror; making its database
+//! - `metadata`: the table `<context>_mirroring`
+//! - `rows`: rows into a table: netted here, then set-based
+//! - `change`: tables changed in place
+//! - `script`: partners' statements
+//!
+//! One writer per tenant: calls of this process queue here, those of other processes at an application lock in the
+//! tenant's database, which the transaction owns and which goes with it, whatever becomes of the process. So several
+//! servers behind a load balancer stay correct.
+
+mod change;
+mod metadata;
+mod place;
+mod rows;
+mod script;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mirrorlab_engines::mssql::ddl::text_literal;
+use mirrorlab_engines::mssql::{
+    Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, ddl, quote, retry,
+};
+use mirrorlab_protocol::message::{LSN_INVALID, Rows};
+use mirrorlab_protocol::names::{fold, same_name};
+use mirrorlab_protocol::schema::Table;
+
+use super::metadata::metadata_table;
+use super::{Applied, MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable};
+use metadata::Metadata;
+use place::{Held, Places};
+
+/// How an [`MssqlStore`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MssqlOptions {
+    /// The server's connections and time limits.
+    pub server: ServerOptions,
+    /// How long a call waits for another one on the same mirror, of this process or another.
+    pub busy_wait: Duration,
+    /// Whether a missing database is made. Else a person makes it, and the login needs no right to.
+    pub create_databases: bool,
+    /// How often a call that failed for a passing reason (a deadlock, Azure SQL moving house) is done anew.
+    pub retries: u32,
+}
+
+impl Default for MssqlOptions {
+    fn default() -> MssqlOptions {
+        MssqlOptions {
+            server: ServerOptions::default(),
+            // Below the sender's own time-out, a minute in .NET unless told otherwise.
+            busy_wait: Duration::from_secs(30),
+            create_databases: true,
+            // 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s of pauses.
+            retries: 5,
+        }
+    }
+}
+
+/// Mirrors in databases of one SQL Server.
+#[derive(Debug)]
+pub struct MssqlStore {
+    server: Arc<Server>,
+    options: MssqlOptions,
+    places: Places,
+}
+
+impl MssqlStore {
+    /// A store on the server at `address`. Nothing is connected yet.
+    pub fn new(address: Address, options: MssqlOptions) -> MssqlStore {
+        MssqlStore {
+            server: Arc::new(Server::new(address, options.server)),
+            options,
+            places: Places::default(),
+        }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    fn hold(&self, database: &str, context: &str) -> Result<Held<'_>, StoreError> {
+        // Two tenants may share a database that a person made: their metadata, and so their locks, are apart.
+        let key = format!("{}\0{}", fold(database), fold(context));
+        self.places
+            .hold(&key, self.options.busy_wait)
+            .ok_or_else(|| StoreError::Busy {
+                mirror: self.server.shown(database),
+            })
+    }
+
+    /// Opens a transaction that owns the tenant's lock.
+    fn transaction<'s>(
+        &'s self,
+        context: &str,
+        database: &str,
+        held: Held<'s>,
+    ) -> Result<Opened<'s>, StoreError> {
+        let mirror = self.server.shown(database);
+        let metadata = Metadata::new(context);
+        let lock = format!("mirrorlab {}", fold(context));
+        let wait = self.options.busy_wait.as_millis();
+        let sql = format!(
+            "SET XACT_ABORT ON; SET NOCOUNT ON; SET LOCK_TIMEOUT {wait}; BEGIN TRANSACTION; \
+             DECLARE @got int; EXEC @got = sp_getapplock @Resource = {}, @LockMode = 'Exclusive', \
+             @LockOwner = 'Transaction', @LockTimeout = {wait}; \
+             SELECT @got, {}",
+            text_literal(&lock),
+            metadata.is_there()
+        );
+        // A connection out of the pool may have died there: another one is taken then.
+        let opened = retry::retry(self.options.busy_wait, Kind::may_pass, || {
+            let mut connection = self.server.connect(database)?;
+            let row = connection.row(&sql, &[]);
+            if row.is_err() {
+                // It may be amid a transaction.
+                connection.break_off();
+            }
+            Ok((connection, row?))
+        });
+        let (mut connection, row) = opened.map_err(|e| cannot_open(&mirror, &e))?;
+        let answer = |at: usize| row.as_ref().and_then(|row: &Row| row.integer(at));
+        if answer(0).is_none_or(|got| got < 0) {
+            connection.break_off();
+            return Err(StoreError::Busy { mirror });
+        }
+        let capabilities = match self.server.capabilities() {
+            Ok(capabilities) => capabilities,
+            Err(error) => {
+                connection.break_off();
+                return Err(cannot_open(&mirror, &error));
+            }
+        };
+        Ok(Opened {
+            has_metadata: answer(1) == Some(1),
+            transaction: MssqlTransaction {
+                connection,
+                capabilities,
+                mirror,
+                database: database.to_owned(),
+                lock,
+                metadata,
+                objects: None,
+                listed: None,
+                ended: false,
+                tainted: false,
+                _held: held,
+            },
+        })
+    }
+
+    /// Makes the database where that is wanted and it is missing; whether it was made.
+    fn provision(&self, database: &str) -> Result<bool, StoreError> {
+        let mirror = self.server.shown(database);
+        if !self.options.create_databases {
+            let there = self.server.has_database(database).unwrap_or(false);
+            return Err(StoreError::Open {
+                why: if there {
+                    format!(
+                        "the login `{}` may not enter that database; make it a user there: CREATE USER … FOR LOGIN, \
+                         and give it the role db_owner",
+                        self.server.address().user
+                    )
+                } else {
+                    "there is no such database, and this server is told to make none; make it by hand, or let \
+                     create_databases be true"
+                        .into()
+                },
+                mirror,
+            });
+        }
+        self.server.create_database(database).map_err(|e| StoreError::Open {
+            why: match e.kind {
+                Kind::NoPermission => format!(
+                    "there is no such database, and the login `{}` may not make one; give it the right CREATE ANY \
+                     DATABASE, or make the database by hand ({})",
+                    self.server.address().user,
+                    e.message
+                ),
+                _ => format!("it cannot be made: {}", e.why()),
+            },
+            mirror,
+        })
+    }
+}
+
+struct Opened<'s> {
+    has_metadata: bool,
+    transaction: MssqlTransaction<'s>,
+}
+
+impl MirrorStore for MssqlStore {
+    fn begin<'s>(
+        &'s self,
+        context: &str,
+        place: &MirrorPlace,
+    ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
+        let database = place::database_of(place)?;
+        let mut provisioned = false;
+        loop {
+            let held = self.hold(database, context)?;
+            match self.transaction(context, database, held) {
+                Ok(mut opened) if !opened.has_metadata => {
+                    // Kept even where the call keeps nothing, as the database is.
+                    let sql = opened.transaction.metadata.make();
+                    opened.transaction.batch("make the metadata", &sql)?;
+                    Box::new(opened.transaction).commit()?;
+                }
+                Ok(opened) => return Ok(Box::new(opened.transaction)),
+                Err(StoreError::NoMirror { .. }) if !provisioned => {
+                    self.provision(database)?;
+                    provisioned = true;
+                }
+                Err(StoreError::NoMirror { mirror }) => {
+                    return Err(StoreError::Open {
+                        mirror,
+                        why: format!(
+                            "the database is there, but the login `{}` may not enter it",
+                            self.server.address().user
+                        ),
+                    });
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError> {
+        let database = place::database_of(place)?;
+        let held = self.hold(database, context)?;
+        let opened = self.transaction(context, database, held)?;
+        let mut transaction = opened.transaction;
+        let metadata = transaction.metadata.table.clone();
+        if !opened.has_metadata {
+            return Err(StoreError::NoMetadata {
+                found: transaction.others()?,
+                mirror: transaction.mirror.clone(),
+                metadata,
+            });
+        }
+        let listed: Vec<String> = transaction.listed()?.values().cloned().collect();
+        let names: Vec<&String> = match table {
+            None => listed.iter().collect(),
+            Some(table) => listed.iter().filter(|name| same_name(name, table)).collect(),
+        };
+        if let (Some(table), true) = (table, names.is_empty()) {
+            return Err(StoreError::NotInMetadata {
+                table: mirrorlab_protocol::excerpt(table),
+                count: listed.len(),
+                metadata,
+                mirror: transaction.mirror.clone(),
+            });
+        }
+        let count = names.len() as u64;
+        let sql = transaction.metadata.set_lsn();
+        for name in names {
+            transaction.execute(
+                &format!("set the LSN of {name}"),
+                &sql,
+                &[Param::text(name), Param::integer(LSN_INVALID)],
+            )?;
+        }
+        Box::new(transaction).commit()?;
+        Ok(count)
+    }
+
+    fn pause_before_retry(&self, error: &StoreError, attempt: u32) -> Option<Duration> {
+        let passes = matches!(error, StoreError::Passing { .. });
+        (passes && attempt <= self.options.retries).then(|| retry::pause(attempt))
+    }
+}
+
+/// One call's transaction. Dropped uncommitted, it is rolled back.
+struct MssqlTransaction<'s> {
+    // Dropped in this order: the next call of this process is let in only after the connection is free.
+    connection: Pooled<'s>,
+    capabilities: Arc<Capabilities>,
+    /// Server and database.
+    mirror: String,
+    database: String,
+    /// The application lock that the transaction owns.
+    lock: String,
+    metadata: Metadata,
+    /// Everything in the schema that has a name, by its folded name; `None` where that has to be looked up again.
+    objects: Option<HashMap<String, String>>,
+    /// The tables that the metadata lists, by folded name; `None` where that has to be looked up again.
+    listed: Option<HashMap<String, String>>,
+    /// Committed, or rolled back by the server.
+    ended: bool,
+    /// A script may have left settings behind.
+    tainted: bool,
+    _held: Held<'s>,
+}
+
+impl Drop for MssqlTransaction<'_> {
+    fn drop(&mut self) {
+        if !self.ended && !self.connection.is_broken() {
+            let undone = self.connection.batch("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION");
+            if undone.is_err() {
+                // Closing the connection rolls back too.
+                self.connection.break_off();
+            }
+        }
+        if self.tainted {
+            self.connection.break_off();
+        }
+    }
+}
+
+impl MssqlTransaction<'_> {
+    fn refused(&self, doing: &str, error: &MssqlError) -> StoreError {
+        refused(&self.mirror, doing, error)
+    }
+
+    fn batch(&mut self, doing: &str, sql: &str) -> Result<(), StoreError> {
+        self.connection
+            .batch(sql)
+            .map_err(|e| refused(&self.mirror, doing, &e))
+    }
+
+    fn execute(&mut self, doing: &str, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        self.connection
+            .execute(sql, params)
+            .map_err(|e| refused(&self.mirror, doing, &e))
+    }
+
+    fn query(&mut self, doing: &str, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.connection
+            .rows(sql, params)
+            .map_err(|e| refused(&self.mirror, doing, &e))
+    }
+
+    /// The tables that the metadata lists.
+    fn listed(&mut self) -> Result<&HashMap<String, String>, StoreError> {
+        if self.listed.is_none() {
+            let doing = format!("read {}", self.metadata.table);
+            let rows = self.query(&doing, &self.metadata.names(), &[])?;
+            self.listed = Some(by_folded_name(&rows));
+        }
+        Ok(self.listed.get_or_insert_default())
+    }
+
+    /// The spelling under which the metadata lists a table.
+    fn spelling(&mut self, table: &str) -> Result<String, StoreError> {
+        self.listed()?
+            .get(&fold(table))
+            .cloned()
+            .ok_or_else(|| StoreError::UnknownTable(mirrorlab_protocol::excerpt(table)))
+    }
+
+    /// Everything in the schema that has a name: tables, views, constraints and so on share one space of names.
+    fn objects(&mut self) -> Result<&mut HashMap<String, String>, StoreError> {
+        if self.objects.is_none() {
+            let sql = "SELECT o.name FROM sys.objects o WHERE o.schema_id = SCHEMA_ID()";
+            let rows = self.query("read the catalogue", sql, &[])?;
+            self.objects = Some(by_folded_name(&rows));
+        }
+        Ok(self.objects.get_or_insert_default())
+    }
+
+    /// What is there instead of this tenant's metadata.
+    fn others(&mut self) -> Result<String, StoreError> {
+        let sql = "SELECT TOP 5 t.name FROM sys.tables t WHERE t.schema_id = SCHEMA_ID() AND t.name LIKE N'%[_]mirroring' \
+                   ORDER BY t.name";
+        let names: Vec<String> = self
+            .query("read the catalogue", sql, &[])?
+            .iter()
+            .filter_map(|row| row.text(0).map(str::to_owned))
+            .collect();
+        Ok(if names.is_empty() {
+            "it is no mirror of this server's".into()
+        } else {
+            format!("it has {}", names.join(", "))
+        })
+    }
+
+    /// Reads the metadata and which of its tables are there.
+    fn read(&mut self, which: Option<&str>) -> Result<Vec<StoredTable>, StoreError> {
+        let doing = format!("read {}", self.metadata.table);
+        let params: Vec<Param<'_>> = which.map(Param::text).into_iter().collect();
+        let sql = self.metadata.select(which.is_some());
+        let results = self
+            .connection
+            .results(&sql, &params)
+            .map_err(|e| refused(&self.mirror, &doing, &e))?;
+        let mut results = results.into_iter();
+        let rows = results.next().unwrap_or_default();
+        let present: HashSet<String> = results
+            .next()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|row| row.text(0).map(fold))
+            .collect();
+        rows.iter()
+            .map(|row| self.metadata.stored(row, &present, &self.mirror))
+            .collect()
+    }
+}
+
+impl MirrorTransaction for MssqlTransaction<'_> {
+    fn tables(&mut self) -> Result<Vec<StoredTable>, StoreError> {
+        let mut tables = self.read(None)?;
+        tables.sort_by_cached_key(|t| fold(&t.table.name));
+        Ok(tables)
+    }
+
+    fn table(&mut self, name: &str) -> Result<Option<StoredTable>, StoreError> {
+        let Some(listed) = self.listed()?.get(&fold(name)).cloned() else {
+            return Ok(None);
+        };
+        Ok(self.read(Some(&listed))?.into_iter().next())
+    }
+
+    fn create(&mut self, table: &Table) -> Result<(), StoreError> {
+        let doing = format!("create table {}", table.name);
+        if let Some(taken) = self.objects()?.get(&fold(&table.name)) {
+            return Err(StoreError::ForeignTable { table: taken.clone() });
+        }
+        let listed = self.listed()?.get(&fold(&table.name)).cloned();
+        // One round trip: a first TableSchema call makes 413 of them.
+        let sql = format!(
+            "{}; {}",
+            ddl::create_table(table),
+            self.metadata.put(table, listed.as_deref())
+        );
+        self.batch(&doing, &sql)?;
+        self.objects()?.insert(fold(&table.name), table.name.clone());
+        if let Some(names) = &mut self.listed {
+            names.insert(fold(&table.name), table.name.clone());
+        }
+        Ok(())
+    }
+
+    fn alter(&mut self, old: &Table, new: &Table) -> Result<(), StoreError> {
+        let doing = format!("change table {}", old.name);
+        // The table keeps the spelling that it was made with.
+        let new = Table {
+            name: old.name.clone(),
+            columns: new.columns.clone(),
+        };
+        change::alter(&mut self.connection, &self.capabilities, old, &new)
+            .map_err(|e| refused(&self.mirror, &doing, &e))?;
+        self.objects = None;
+        let sql = self.metadata.put_schema(&new);
+        self.batch(&doing, &sql)
+    }
+
+    fn drop_table(&mut self, name: &str) -> Result<(), StoreError> {
+        let listed = self.spelling(name)?;
+        let sql = format!(
+            "DROP TABLE IF EXISTS {}; {}",
+            quote(&listed),
+            self.metadata.delete(&listed)
+        );
+        self.batch(&format!("drop table {listed}"), &sql)?;
+        // Its constraints' names are free again too.
+        self.objects = None;
+        if let Some(names) = &mut self.listed {
+            names.remove(&fold(&listed));
+        }
+        Ok(())
+    }
+
+    fn wipe(&mut self, table: &Table) -> Result<(), StoreError> {
+        let listed = self.spelling(&table.name)?;
+        let quoted = quote(&listed);
+        // A table that a partner's foreign key points at cannot be truncated.
+        let sql = format!(
+            "IF EXISTS (SELECT 1 FROM sys.foreign_keys WHERE referenced_object_id = OBJECT_ID({})) \
+             DELETE FROM {quoted} ELSE TRUNCATE TABLE {quoted}; {}",
+            text_literal(&quoted),
+            self.metadata.invalidate(&listed)
+        );
+        self.batch(&format!("wipe {listed}"), &sql)
+    }
+
+    fn apply(&mut self, table: &Table, order: &[usize], rows: &Rows<'_>) -> Result<Applied, StoreError> {
+        let net = rows::net(table, order, rows)?;
+        let doing = format!("write to table {}", table.name);
+        rows::write(&mut self.connection, &self.capabilities, table, net)
+            .map_err(|e| refused(&self.mirror, &doing, &e))
+    }
+
+    fn set_lsn(&mut self, table: &str, lsn: i64) -> Result<(), StoreError> {
+        let listed = self.spelling(table)?;
+        let sql = self.metadata.set_lsn();
+        let params = [Param::text(&listed), Param::integer(lsn)];
+        self.execute(&format!("set the LSN of {listed}"), &sql, &params)
+            .map(drop)
+    }
+
+    fn has_row(&mut self, table: &Table, null_in: Option<usize>) -> Result<bool, StoreError> {
+        let condition = match null_in.and_then(|at| table.columns.get(at)) {
+            Some(column) => format!(" WHERE {} IS NULL", quote(&column.name)),
+            None => String::new(),
+        };
+        let sql = format!(
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM {}{condition}) THEN 1 ELSE 0 END",
+            quote(&table.name)
+        );
+        let rows = self.query(&format!("look into table {}", table.name), &sql, &[])?;
+        Ok(rows.first().and_then(|row| row.integer(0)) == Some(1))
+    }
+
+    fn run_script(&mut self, sql: &str) -> Result<(), StoreError> {
+        // Whatever it made, dropped or set.
+        self.objects = None;
+        self.listed = None;
+        self.tainted = true;
+        script::run(&mut self.connection, &self.database, &self.lock, sql).map_err(|e| match e {
+            script::ScriptError::Engine(e) => self.refused(script::DOING, &e),
+            script::ScriptError::NotForScripts => StoreError::Engine {
+                mirror: self.mirror.clone(),
+                doing: script::DOING.into(),
+                why: "BEGIN TRANSACTION, COMMIT, ROLLBACK and USE are not for them: they run inside the call's \
+                      transaction"
+                    .into(),
+            },
+        })
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.batch("commit", "COMMIT TRANSACTION")?;
+        self.ended = true;
+        Ok(())
+    }
+}
+
+fn by_folded_name(rows: &[Row]) -> HashMap<String, String> {
+    rows.iter()
+        .filter_map(|row| row.text(0).map(|name| (fold(name), name.to_owned())))
+        .collect()
+}
+
+fn cannot_open(mirror: &str, error: &MssqlError) -> StoreError {
+    match error.kind {
+        Kind::NoDatabase => StoreError::NoMirror {
+            mirror: mirror.to_owned(),
+        },
+        Kind::LockTimeout => StoreError::Busy {
+            mirror: mirror.to_owned(),
+        },
+        _ => StoreError::Open {
+            mirror: mirror.to_owned(),
+            why: error.why(),
+        },
+    }
+}
+
+fn refused(mirror: &str, doing: &str, error: &MssqlError) -> StoreError {
+    let (mirror, doing, why) = (mirror.to_owned(), doing.to_owned(), error.why());
+    match error.kind {
+        Kind::LockTimeout => StoreError::Busy { mirror },
+        kind if kind.may_pass() => StoreError::Passing { mirror, doing, why },
+        _ => StoreError::Engine { mirror, doing, why },
+    }
+}

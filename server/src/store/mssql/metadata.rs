@@ -1,0 +1,130 @@
+//! The table `<context>_mirroring` in a SQL Server mirror: a row per table, which a person may change at any time.
+
+use std::collections::HashSet;
+
+use mirrorlab_engines::mssql::ddl::{self, text_literal};
+use mirrorlab_engines::mssql::{Row, quote};
+use mirrorlab_protocol::message::LSN_INVALID;
+use mirrorlab_protocol::names::fold;
+use mirrorlab_protocol::schema::Table;
+
+use super::{StoreError, StoredTable, metadata_table};
+use crate::store::metadata::{read_schema, write_schema};
+
+/// One tenant's metadata table: its name, plain and quoted, and the statements about it.
+pub(super) struct Metadata {
+    pub(super) table: String,
+    quoted: String,
+}
+
+impl Metadata {
+    pub(super) fn new(context: &str) -> Metadata {
+        let table = metadata_table(context);
+        let quoted = quote(&table);
+        Metadata { table, quoted }
+    }
+
+    /// An expression: 1 where the table is there.
+    pub(super) fn is_there(&self) -> String {
+        format!(
+            "CASE WHEN EXISTS (SELECT 1 FROM sys.tables t WHERE t.schema_id = SCHEMA_ID() \
+             AND LOWER(t.name) = LOWER({})) THEN 1 ELSE 0 END",
+            text_literal(&self.table)
+        )
+    }
+
+    pub(super) fn make(&self) -> String {
+        format!(
+            "CREATE TABLE {} (tablename nvarchar(128) NOT NULL, schemahash nvarchar(64) NOT NULL, \
+             LSN bigint NOT NULL CONSTRAINT {} DEFAULT ((-1)), tableschema nvarchar(max) NOT NULL, \
+             CONSTRAINT {} PRIMARY KEY (tablename))",
+            self.quoted,
+            quote(&ddl::default_name(&self.table, "LSN")),
+            quote(&ddl::key_name(&self.table))
+        )
+    }
+
+    pub(super) fn names(&self) -> String {
+        format!("SELECT tablename FROM {}", self.quoted)
+    }
+
+    /// Two results: the rows, or the one of `@P1`; and the names of all tables that are there.
+    pub(super) fn select(&self, one: bool) -> String {
+        format!(
+            "SELECT tablename, schemahash, LSN, tableschema FROM {}{}; \
+             SELECT t.name FROM sys.tables t WHERE t.schema_id = SCHEMA_ID()",
+            self.quoted,
+            if one { " WHERE tablename = @P1" } else { "" }
+        )
+    }
+
+    /// Lists a table, new or made anew, LSN -1.
+    pub(super) fn put(&self, table: &Table, listed: Option<&str>) -> String {
+        let delete = listed.map(|listed| format!("{}; ", self.delete(listed)));
+        format!(
+            "{}INSERT INTO {} (tablename, schemahash, LSN, tableschema) VALUES ({}, {}, {LSN_INVALID}, {})",
+            delete.unwrap_or_default(),
+            self.quoted,
+            text_literal(&table.name),
+            text_literal(&table.hash()),
+            text_literal(&write_schema(table))
+        )
+    }
+
+    /// Stores the schema of a table that was changed in place.
+    pub(super) fn put_schema(&self, table: &Table) -> String {
+        format!(
+            "UPDATE {} SET schemahash = {}, tableschema = {} WHERE tablename = {}",
+            self.quoted,
+            text_literal(&table.hash()),
+            text_literal(&write_schema(table)),
+            text_literal(&table.name)
+        )
+    }
+
+    /// Sets the LSN of table `@P1` to `@P2`.
+    pub(super) fn set_lsn(&self) -> String {
+        format!("UPDATE {} SET LSN = @P2 WHERE tablename = @P1", self.quoted)
+    }
+
+    pub(super) fn invalidate(&self, listed: &str) -> String {
+        format!(
+            "UPDATE {} SET LSN = {LSN_INVALID} WHERE tablename = {}",
+            self.quoted,
+            text_literal(listed)
+        )
+    }
+
+    pub(super) fn delete(&self, listed: &str) -> String {
+        format!(
+            "DELETE FROM {} WHERE tablename = {}",
+            self.quoted,
+            text_literal(listed)
+        )
+    }
+
+    /// A row of [`Metadata::select`]; `present` has the folded names of all tables that are there.
+    pub(super) fn stored(
+        &self,
+        row: &Row,
+        present: &HashSet<String>,
+        mirror: &str,
+    ) -> Result<StoredTable, StoreError> {
+        let text = |at: usize| row.text(at).unwrap_or_default().to_owned();
+        let name = text(0);
+        let mut table = read_schema(&text(3)).map_err(|why| StoreError::Engine {
+            mirror: mirror.to_owned(),
+            doing: format!("read the schema of table {name} in {}", self.table),
+            why: format!("{why}; delete that row and drop the table, and it is made and sent anew"),
+        })?;
+        let present = present.contains(&fold(&name));
+        // The listed spelling is the one that statements find it by.
+        table.name = name;
+        Ok(StoredTable {
+            table,
+            hash: text(1),
+            lsn: row.integer(2).unwrap_or(LSN_INVALID),
+            present,
+        })
+    }
+}
