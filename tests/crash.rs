@@ -34,7 +34,7 @@ use case::{Bench, Tally};
 use template::Template;
 
 /// How many histories are drawn unless the environment says otherwise: about half a minute on two idle cores.
-const CASES_DEFAULT: u64 = 80;
+const CASES_DEFAULT: u64 = 60;
 const SEED_DEFAULT: u64 = 1;
 
 fn from_environment(name: &str) -> Option<u64> {

@@ -4,6 +4,8 @@
 //! - [`host`]: the server under test, started, killed, started anew
 //! - [`admin`]: the partner's side of it
 //! - [`faults`]: what calls meet on their way
+//! - [`wire`]: what their connections meet, really
+//! - [`store`]: what the mirror's file meets
 //! - [`world`]: all of it, for one scenario
 //! - [`population`]: first rows, and drawn changes
 //! - [`cycles`]: cycles now, or as the schedule has them
@@ -20,4 +22,6 @@ pub mod keys;
 pub mod population;
 pub mod runner;
 pub mod steps;
+pub mod store;
+pub mod wire;
 pub mod world;

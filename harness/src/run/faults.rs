@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,19 +11,40 @@ use mirrorlab_protocol::answer;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::message::{self, Request, Response, ResponseDetail};
 use mirrorlab_protocol::names::{CONTENT_TYPE, Operation, same_name};
-use mirrorlab_protocol::soap::{self, Peek};
+use mirrorlab_protocol::soap::{self, FaultCode, Peek};
 use mirrorlab_protocol::xml::{self, Reader};
 use mirrorlab_simulator::authority::Tokens;
+use mirrorlab_simulator::endpoint::https::CALL_TIMEOUT_DEFAULT;
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 
 use super::keys::{APPLICATION_ID, RunKeys};
+use super::store::StoreFault;
+use super::wire::WireFault;
 use crate::scenario::model::{Fault, FaultKind, Hit, TokenDefect, TokenFault};
 
 /// How far `answer: bad_time` dates an answer off: just beyond what SuperOffice allows.
 const OFF_SECONDS: i64 = 16 * 60;
 
-/// Stops the server under test, as if its process had died.
-pub type StopServer = dyn Fn() + Send + Sync;
+/// How much of its end a truncated call lacks: less than what closes an envelope and its body.
+const CUT_BYTES: usize = 30;
+
+/// What a call meets beyond the bytes that are sent and given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meeting {
+    /// On the wire.
+    Wire(WireFault),
+    /// In the mirror's store.
+    Store(StoreFault),
+}
+
+/// The server under test, where a run has its hands on it.
+pub trait OwnServer: Send + Sync {
+    /// Stops it, as if its process had died.
+    fn stop(&self);
+
+    /// What the tenant's next call meets; `None` once that is over.
+    fn meets(&self, context: &str, meeting: Option<Meeting>);
+}
 
 /// Counts the calls that a [`Hit`] speaks of.
 #[derive(Debug, Clone)]
@@ -73,7 +93,7 @@ impl Counter {
 pub struct FaultyEndpoint {
     inner: Arc<dyn Endpoint>,
     state: Mutex<State>,
-    stop_server: Box<StopServer>,
+    server: Arc<dyn OwnServer>,
     /// Sign what is to be wrong in one thing only.
     keys: RunKeys,
     clock: Arc<dyn Clock>,
@@ -87,20 +107,28 @@ struct State {
     calls: BTreeMap<(String, Operation), u64>,
     /// Each tenant's last good token.
     last_tokens: BTreeMap<String, String>,
+    /// Calls that arrive among the last ones of their tenant's next cycle.
+    delayed: Vec<Delayed>,
+}
+
+struct Delayed {
+    call: OutgoingCall,
+    /// That cycle has begun.
+    due: bool,
 }
 
 impl FaultyEndpoint {
     /// Stands before `inner`, harmless at first.
     pub fn new(
         inner: Arc<dyn Endpoint>,
-        stop_server: Box<StopServer>,
+        server: Arc<dyn OwnServer>,
         keys: RunKeys,
         clock: Arc<dyn Clock>,
     ) -> FaultyEndpoint {
         FaultyEndpoint {
             inner,
             state: Mutex::new(State::default()),
-            stop_server,
+            server,
             keys,
             clock,
         }
@@ -146,7 +174,11 @@ impl FaultyEndpoint {
             .iter()
             .filter(|(_, c)| !c.has_struck())
             .map(|(defect, _)| format!("token {defect}"));
-        faults.chain(tokens).collect()
+        let delayed = state
+            .delayed
+            .iter()
+            .map(|d| format!("a delayed {} of {}", d.call.operation, d.call.context));
+        faults.chain(tokens).chain(delayed).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -215,11 +247,7 @@ fn nonce_of(token: &str) -> String {
 
 impl Endpoint for FaultyEndpoint {
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
-        let endpoint = || "the endpoint".to_owned();
-        let broken = |why: &str| TransportError::Broken {
-            endpoint: endpoint(),
-            why: why.to_owned(),
-        };
+        self.deliver_delayed(call);
         let (fault, token) = self.next(call);
         let spoiled;
         let call = match token {
@@ -252,18 +280,32 @@ impl Endpoint for FaultyEndpoint {
                 content_type: "text/html".into(),
                 body: format!("<html><body>HTTP {status}</body></html>").into_bytes(),
             }),
-            FaultKind::ConnectionRefused => Err(TransportError::Connect {
-                endpoint: endpoint(),
-                why: "connection refused".into(),
-            }),
-            FaultKind::ConnectionBroken => Err(broken("it was reset before the call had arrived")),
-            FaultKind::TimedOut => Err(TransportError::TimedOut {
-                endpoint: endpoint(),
-                limit: Duration::from_secs(100),
-            }),
-            FaultKind::AnswerLost => {
-                self.inner.call(call)?;
-                Err(broken("it was reset before the answer had arrived"))
+            FaultKind::SoapFault(text) => Ok(xml_reply(500, soap::write_fault(FaultCode::Server, &text))),
+            FaultKind::ConnectionRefused => self.meeting(call, Meeting::Wire(WireFault::Refused)),
+            FaultKind::ConnectionBroken => self.meeting(call, Meeting::Wire(WireFault::ResetBefore)),
+            FaultKind::ConnectionHalfway => self.meeting(call, Meeting::Wire(WireFault::ResetHalfway)),
+            FaultKind::TimedOut => self.meeting(call, Meeting::Wire(WireFault::Stalled)),
+            FaultKind::AnswerLost => self.meeting(call, Meeting::Wire(WireFault::AnswerLost)),
+            FaultKind::AnswerTruncated => self.meeting(call, Meeting::Wire(WireFault::AnswerTruncated)),
+            FaultKind::AnswerLate => self.meeting(call, Meeting::Wire(WireFault::AnswerLate)),
+            FaultKind::DiskFull => self.meeting(call, Meeting::Store(StoreFault::DiskFull)),
+            FaultKind::Locked => self.meeting(call, Meeting::Store(StoreFault::Locked)),
+            FaultKind::ArrivesAgain => {
+                self.delay(call);
+                self.inner.call(call)
+            }
+            FaultKind::Overtaken => {
+                self.delay(call);
+                Err(TransportError::TimedOut {
+                    endpoint: "the endpoint".into(),
+                    limit: CALL_TIMEOUT_DEFAULT,
+                })
+            }
+            FaultKind::CallTruncated => {
+                // Its last bytes: all that comes before is right, and must not be kept either.
+                let mut cut = call.clone();
+                cut.body.truncate(call.body.len().saturating_sub(CUT_BYTES));
+                self.inner.call(&cut)
             }
             FaultKind::ArrivesTwice => {
                 self.inner.call(call)?;
@@ -279,8 +321,11 @@ impl Endpoint for FaultyEndpoint {
                 self.inner.call(&spoiled)
             }
             FaultKind::StopServer => {
-                (self.stop_server)();
-                Err(broken("it was reset: the server has died"))
+                self.server.stop();
+                Err(TransportError::Broken {
+                    endpoint: "the endpoint".into(),
+                    why: "it was reset: the server has died".into(),
+                })
             }
             FaultKind::AnswerSignature | FaultKind::AnswerNonce | FaultKind::AnswerTime => {
                 let reply = self.inner.call(call)?;
@@ -291,6 +336,42 @@ impl Endpoint for FaultyEndpoint {
 }
 
 impl FaultyEndpoint {
+    /// The call, while something else is as it should not be.
+    fn meeting(&self, call: &OutgoingCall, meeting: Meeting) -> Result<Reply, TransportError> {
+        self.server.meets(&call.context, Some(meeting));
+        let reply = self.inner.call(call);
+        self.server.meets(&call.context, None);
+        reply
+    }
+
+    fn delay(&self, call: &OutgoingCall) {
+        self.state().delayed.push(Delayed {
+            call: call.clone(),
+            due: false,
+        });
+    }
+
+    /// Before a cycle's last call, those of an earlier cycle that are on their way arrive. What becomes of them nobody
+    /// is told.
+    fn deliver_delayed(&self, call: &OutgoingCall) {
+        let mut state = self.state();
+        if call.operation == Operation::Authenticate {
+            let own = |delayed: &&mut Delayed| delayed.call.context == call.context;
+            state.delayed.iter_mut().filter(own).for_each(|d| d.due = true);
+        }
+        if call.operation != Operation::ReplicationCompleted {
+            return;
+        }
+        let arrives = |delayed: &mut Delayed| delayed.due && delayed.call.context == call.context;
+        let arriving: Vec<Delayed> = state.delayed.extract_if(.., arrives).collect();
+        drop(state);
+        for delayed in arriving {
+            if let Err(error) = self.inner.call(&delayed.call) {
+                tracing::debug!(%error, "a delayed call did not arrive at all");
+            }
+        }
+    }
+
     /// The reply with another signed application token; any other reply as it is.
     fn with_other_token(&self, kind: &FaultKind, reply: Reply, operation: Operation) -> Reply {
         let parsed = xml::decode(&reply.body)

@@ -1,5 +1,6 @@
 //! The server under test: started, stopped, killed and started anew on what it had committed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,13 +18,18 @@ use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::trust::Trust;
 use mirrorlab_server::trust::directory::CertificateDirectory;
 use mirrorlab_server::trust::resolver::{CertificateResolver, KeyId, ResolveError, ResolverLimits};
-use mirrorlab_simulator::endpoint::https::{HttpsEndpoint, HttpsOptions, Trust as Roots};
+use mirrorlab_simulator::endpoint::https::{
+    CALL_TIMEOUT_DEFAULT, HttpsEndpoint, HttpsOptions, Trust as Roots,
+};
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::faults::{Meeting, OwnServer};
 use super::keys::{APPLICATION_ID, RunKeys};
+use super::store::{FaultyStore, StoreFaults};
+use super::wire::{OneCall, WireFault};
 use crate::scenario::model::CertificateStrategy;
 
 /// The file with the authority of the listener's certificate.
@@ -47,6 +53,8 @@ pub struct ServerOptions {
     pub refuse_replays: bool,
     /// Where SuperOffice's certificate is found.
     pub certificates: CertificateStrategy,
+    /// How many seconds its clock is ahead of SuperOffice's; negative where it is behind.
+    pub clock_skew: i64,
 }
 
 /// A server that could not be started.
@@ -73,6 +81,11 @@ pub struct HostSettings {
 pub struct Host {
     settings: HostSettings,
     endpoint: RwLock<Option<Arc<dyn Endpoint>>>,
+    /// Where it listens, while it does.
+    address: Mutex<Option<SocketAddr>>,
+    store_faults: Arc<StoreFaults>,
+    /// What the next call of a tenant meets on the wire.
+    wire_faults: Mutex<BTreeMap<String, WireFault>>,
     running: Mutex<Option<JoinHandle<io::Result<()>>>>,
 }
 
@@ -95,6 +108,9 @@ impl Host {
         Ok(Host {
             settings,
             endpoint: RwLock::new(None),
+            address: Mutex::new(None),
+            store_faults: Arc::default(),
+            wire_faults: Mutex::default(),
             running: Mutex::new(None),
         })
     }
@@ -132,7 +148,10 @@ impl Host {
 
     fn service(&self, options: ServerOptions) -> Result<Service, HostError> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
-        let clock = Arc::clone(&self.settings.clock);
+        let clock: Arc<dyn Clock> = Arc::new(Skewed {
+            clock: Arc::clone(&self.settings.clock),
+            seconds: options.clock_skew,
+        });
         let mut trust = Trust::new(APPLICATION_ID, Arc::clone(&clock));
         trust = match options.certificates {
             CertificateStrategy::Directory => {
@@ -149,10 +168,13 @@ impl Host {
             trust = trust.refusing_replays();
         }
         let mirroring = Mirroring {
-            store: Arc::new(SqliteStore::new(SqliteOptions {
-                durability: Durability::Fast,
-                ..SqliteOptions::default()
-            })),
+            store: Arc::new(FaultyStore::new(
+                Arc::new(SqliteStore::new(SqliteOptions {
+                    durability: Durability::Fast,
+                    ..SqliteOptions::default()
+                })),
+                Arc::clone(&self.store_faults),
+            )),
             admin: Arc::clone(&self.settings.admin),
             options: Options {
                 drop_guard: options.drop_guard,
@@ -182,13 +204,50 @@ impl Host {
         let address = listener.local_addr().map_err(|e| failed(&e))?;
         let task = handle.spawn(http::serve(listener, service, http, std::future::pending()));
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        let url = format!("https://localhost:{}/{SERVICE_FILE}", address.port());
-        let options = HttpsOptions {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        let endpoint = HttpsEndpoint::new(self.client(address.port(), false), handle.clone());
+        Ok(Arc::new(endpoint.map_err(|e| failed(&e))?))
+    }
+
+    fn client(&self, port: u16, close: bool) -> HttpsOptions {
+        HttpsOptions {
             trust: Roots::File(self.settings.dir.join(CA)),
-            ..HttpsOptions::new(&url)
+            close,
+            ..HttpsOptions::new(&format!("https://localhost:{port}/{SERVICE_FILE}"))
+        }
+    }
+
+    /// A call that meets something on the wire: really there, and as it would look like where there is no wire.
+    fn call_over(
+        &self,
+        endpoint: &dyn Endpoint,
+        call: &OutgoingCall,
+        fault: WireFault,
+    ) -> Result<Reply, TransportError> {
+        let address = *self.address.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Transport::Tls(runtime), Some(address)) = (&self.settings.transport, address) else {
+            return pretend(endpoint, call, fault);
         };
-        let endpoint = HttpsEndpoint::new(options, handle.clone()).map_err(|e| failed(&e))?;
-        Ok(Arc::new(endpoint))
+        let broken = |why: String| TransportError::Broken {
+            endpoint: "the server".into(),
+            why,
+        };
+        let mut proxy = OneCall::new(runtime, address, fault, call.body.len())
+            .map_err(|error| broken(format!("this run has no port for a proxy: {error}")))?;
+        let client = HttpsEndpoint::new(self.client(proxy.port, true), runtime.clone())
+            .map_err(|error| broken(error.to_string()))?;
+        let patience = &mut proxy.patience;
+        let answered = client.call_until(call, async {
+            if patience.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        });
+        // The call's own connection goes with its client; only then is the proxy done.
+        drop(client);
+        if let Err(error) = proxy.finish(runtime) {
+            tracing::debug!(%error, ?fault, "a proxy's connection ended otherwise than meant");
+        }
+        answered
     }
 }
 
@@ -203,13 +262,86 @@ impl Endpoint for Host {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        match endpoint {
-            Some(endpoint) => endpoint.call(call),
-            None => Err(TransportError::Connect {
+        let fault = self
+            .wire_faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&call.context);
+        match (endpoint, fault) {
+            (Some(endpoint), None) => endpoint.call(call),
+            (Some(endpoint), Some(fault)) => self.call_over(endpoint.as_ref(), call, fault),
+            (None, _) => Err(TransportError::Connect {
                 endpoint: "the server".into(),
                 why: "connection refused: it is not running".into(),
             }),
         }
+    }
+}
+
+impl OwnServer for Host {
+    fn stop(&self) {
+        self.kill();
+    }
+
+    fn meets(&self, context: &str, meeting: Option<Meeting>) {
+        let mut wire = self.wire_faults.lock().unwrap_or_else(PoisonError::into_inner);
+        match meeting {
+            Some(Meeting::Wire(fault)) => {
+                wire.insert(context.to_owned(), fault);
+            }
+            Some(Meeting::Store(fault)) => self.store_faults.set(context, Some(fault)),
+            None => {
+                wire.remove(context);
+                self.store_faults.set(context, None);
+            }
+        }
+    }
+}
+
+/// What a call comes to where there is no wire.
+fn pretend(endpoint: &dyn Endpoint, call: &OutgoingCall, fault: WireFault) -> Result<Reply, TransportError> {
+    let server = || "the server".to_owned();
+    let broken = |why: &str| TransportError::Broken {
+        endpoint: server(),
+        why: why.to_owned(),
+    };
+    let late = TransportError::TimedOut {
+        endpoint: server(),
+        limit: CALL_TIMEOUT_DEFAULT,
+    };
+    match fault {
+        WireFault::Refused => Err(TransportError::Connect {
+            endpoint: server(),
+            why: "connection refused; nothing listens there".into(),
+        }),
+        WireFault::ResetBefore | WireFault::ResetHalfway => {
+            Err(broken("it was reset before the call had arrived"))
+        }
+        WireFault::Stalled => Err(late),
+        WireFault::AnswerLost => {
+            endpoint.call(call)?;
+            Err(broken("it was reset before the answer had arrived"))
+        }
+        WireFault::AnswerTruncated => {
+            endpoint.call(call)?;
+            Err(broken("it was closed before the answer was whole"))
+        }
+        WireFault::AnswerLate => {
+            endpoint.call(call)?;
+            Err(late)
+        }
+    }
+}
+
+/// A clock that is off.
+struct Skewed {
+    clock: Arc<dyn Clock>,
+    seconds: i64,
+}
+
+impl Clock for Skewed {
+    fn now(&self) -> i64 {
+        self.clock.now().saturating_add(self.seconds)
     }
 }
 

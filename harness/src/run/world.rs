@@ -22,7 +22,7 @@ use mirrorlab_simulator::task::{self, TableFilter};
 use rand_chacha::ChaCha8Rng;
 
 use super::admin::RunAdmin;
-use super::faults::FaultyEndpoint;
+use super::faults::{FaultyEndpoint, OwnServer};
 use super::host::{Host, HostError, HostSettings, ServerOptions, Transport};
 use super::keys::{APPLICATION_ID, RunKeys};
 use super::population;
@@ -148,10 +148,9 @@ impl World {
                 Recorder::new(endpoint, &messages).map_err(|why| WorldError::file(&messages, why))?;
             endpoint = Arc::new(recorder);
         }
-        let stopped = Arc::clone(&host);
         let faults = Arc::new(FaultyEndpoint::new(
             endpoint,
-            Box::new(move || stopped.kill()),
+            Arc::clone(&host) as Arc<dyn OwnServer>,
             settings.keys.clone(),
             Arc::clone(&wire_clock),
         ));
@@ -287,6 +286,7 @@ impl World {
             drop_guard: server.drop_guard.unwrap_or(false),
             refuse_replays: server.refuse_replays.unwrap_or(false),
             certificates: server.certificates.unwrap_or(CertificateStrategy::Directory),
+            clock_skew: server.clock_skew.unwrap_or(0),
         })?;
         Ok(())
     }

@@ -53,7 +53,13 @@ pub const SETTINGS: Shape = closed(
 /// `server` in settings.
 pub const SERVER: Shape = closed(
     "server_settings",
-    &["drop_guard", "refuse_replays", "do_not_replicate", "certificates"],
+    &[
+        "drop_guard",
+        "refuse_replays",
+        "do_not_replicate",
+        "certificates",
+        "clock_skew",
+    ],
 );
 /// `source`, or one of `tenants`.
 pub const TENANT: Shape = closed("tenant", &["approved", "tables"]);
@@ -143,6 +149,7 @@ pub const FAULT: Shape = closed(
         "tenant",
         "refuse",
         "http",
+        "soap_fault",
         "connection",
         "answer",
         "call",
@@ -154,7 +161,15 @@ pub const FAULT: Shape = closed(
     ],
 );
 /// The keys of [`FAULT`] of which exactly one says what the calls meet.
-pub const FAULT_KINDS: [&str; 6] = ["refuse", "http", "connection", "answer", "call", "server"];
+pub const FAULT_KINDS: [&str; 7] = [
+    "refuse",
+    "http",
+    "soap_fault",
+    "connection",
+    "answer",
+    "call",
+    "server",
+];
 /// `mirror_sql`
 pub const MIRROR_SQL: Shape = closed("mirror_sql", &["tenant", "run", "expect"]);
 /// `compare`

@@ -165,6 +165,7 @@ impl Settings {
         take(&mut self.server.refuse_replays, &other.server.refuse_replays);
         take(&mut self.server.do_not_replicate, &other.server.do_not_replicate);
         take(&mut self.server.certificates, &other.server.certificates);
+        take(&mut self.server.clock_skew, &other.server.clock_skew);
     }
 }
 
@@ -179,6 +180,8 @@ pub struct ServerSettings {
     pub do_not_replicate: Option<bool>,
     /// Where SuperOffice's certificates are found.
     pub certificates: Option<CertificateStrategy>,
+    /// How many seconds its clock is ahead of SuperOffice's; negative where it is behind.
+    pub clock_skew: Option<i64>,
 }
 
 impl ServerSettings {
@@ -339,7 +342,7 @@ impl StepKind {
     pub fn needs_own_server(&self) -> bool {
         match self {
             StepKind::Crash => true,
-            StepKind::Fault(fault) => fault.kind == FaultKind::StopServer,
+            StepKind::Fault(fault) => fault.kind.needs_own_server(),
             StepKind::Set(settings) => !settings.server.is_empty(),
             _ => false,
         }

@@ -45,16 +45,30 @@ pub enum FaultKind {
     Refuse(String),
     /// In the server's place somebody answers with this HTTP status, 300 to 599.
     Http(u16),
+    /// In the server's place somebody answers with a SOAP fault of this text, at HTTP 500.
+    SoapFault(String),
     /// Nobody listens.
     ConnectionRefused,
-    /// The connection breaks before the call has arrived.
+    /// The connection is reset before the call has begun to arrive.
     ConnectionBroken,
+    /// The connection is reset when half of the call has arrived.
+    ConnectionHalfway,
     /// No answer in time, and the call never arrived.
     TimedOut,
-    /// The call arrives and is done; its answer is lost.
+    /// The call arrives and is done; the connection is reset before its answer arrives.
     AnswerLost,
+    /// The call arrives and is done; half of its answer arrives.
+    AnswerTruncated,
+    /// The call arrives and is done; its answer comes too late for the sender.
+    AnswerLate,
     /// The call arrives twice, and the second answer is given back.
     ArrivesTwice,
+    /// The call arrives and is done, and arrives once more among the last calls of the tenant's next cycle.
+    ArrivesAgain,
+    /// The call is given up by the sender, and arrives among the last calls of the tenant's next cycle.
+    Overtaken,
+    /// The call's body arrives cut in the middle, as if it were whole.
+    CallTruncated,
     /// Authenticate's answer comes with a signature that does not fit.
     AnswerSignature,
     /// Authenticate's answer is about another nonce.
@@ -67,21 +81,47 @@ pub enum FaultKind {
     SpoiledCell,
     /// The server dies when the call arrives, and is started anew on what it had committed before the next step.
     StopServer,
+    /// The mirror may grow no more while the call is worked on.
+    DiskFull,
+    /// Another program holds the mirror while the call is worked on.
+    Locked,
 }
 
 impl FaultKind {
     /// Those without a value of their own, each with the key and the value under which a file writes it.
-    pub const NAMED: [(&'static str, &'static str, FaultKind); 11] = [
+    pub const NAMED: [(&'static str, &'static str, FaultKind); 19] = [
         ("connection", "refused", FaultKind::ConnectionRefused),
         ("connection", "broken", FaultKind::ConnectionBroken),
+        ("connection", "halfway", FaultKind::ConnectionHalfway),
         ("connection", "timed_out", FaultKind::TimedOut),
         ("answer", "lost", FaultKind::AnswerLost),
+        ("answer", "truncated", FaultKind::AnswerTruncated),
+        ("answer", "late", FaultKind::AnswerLate),
         ("answer", "bad_signature", FaultKind::AnswerSignature),
         ("answer", "other_nonce", FaultKind::AnswerNonce),
         ("answer", "bad_time", FaultKind::AnswerTime),
         ("answer", "garbage", FaultKind::AnswerGarbage),
         ("call", "twice", FaultKind::ArrivesTwice),
+        ("call", "again_later", FaultKind::ArrivesAgain),
+        ("call", "overtaken", FaultKind::Overtaken),
+        ("call", "truncated", FaultKind::CallTruncated),
         ("call", "spoiled_cell", FaultKind::SpoiledCell),
         ("server", "stops", FaultKind::StopServer),
+        ("server", "disk_full", FaultKind::DiskFull),
+        ("server", "locked", FaultKind::Locked),
     ];
+
+    /// Whether one clean cycle heals whatever it did. A call that later ones overtook does what it says, and no LSN tells
+    /// of it: only the token's time, or the refusal of nonces seen before, keeps it out.
+    pub fn heals(&self) -> bool {
+        !matches!(self, FaultKind::ArrivesAgain | FaultKind::Overtaken)
+    }
+
+    /// Whether it needs a server that is this run's own: one of which only the URL is known cannot meet it.
+    pub fn needs_own_server(&self) -> bool {
+        matches!(
+            self,
+            FaultKind::StopServer | FaultKind::DiskFull | FaultKind::Locked
+        )
+    }
 }

@@ -12,7 +12,7 @@ use mirrorlab_protocol::names::CONTENT_TYPE;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use reqwest::Url;
-use reqwest::header::CONTENT_TYPE as CONTENT_TYPE_NAME;
+use reqwest::header::{CONNECTION, CONTENT_TYPE as CONTENT_TYPE_NAME};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -56,6 +56,8 @@ pub struct HttpsOptions {
     pub reply_bytes_max: usize,
     /// From which request ids are drawn.
     pub seed: u64,
+    /// Whether the endpoint is asked to close the connection after each answer.
+    pub close: bool,
 }
 
 impl HttpsOptions {
@@ -68,6 +70,7 @@ impl HttpsOptions {
             call_timeout: CALL_TIMEOUT_DEFAULT,
             reply_bytes_max: REPLY_BYTES_MAX_DEFAULT,
             seed: 0,
+            close: false,
         }
     }
 }
@@ -151,11 +154,33 @@ impl HttpsEndpoint {
         )
     }
 
+    /// As a call, by a sender whose patience ends when `patience` does, whatever the clock says.
+    ///
+    /// # Errors
+    /// As a call; [`TransportError::TimedOut`] where `patience` ended first.
+    pub fn call_until(
+        &self,
+        call: &OutgoingCall,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Reply, TransportError> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                answered = self.exchange(call) => answered,
+                () = patience => Err(TransportError::TimedOut {
+                    endpoint: self.endpoint(),
+                    limit: self.options.call_timeout,
+                }),
+            }
+        })
+    }
+
     async fn exchange(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
         let (request_id, trace_parent) = self.request_ids();
-        let sent = self
-            .client
-            .post(self.url.clone())
+        let mut request = self.client.post(self.url.clone());
+        if self.options.close {
+            request = request.header(CONNECTION, "close");
+        }
+        let sent = request
             .header(CONTENT_TYPE_NAME, CONTENT_TYPE)
             .header("SOAPAction", format!("\"{}\"", call.operation.action()))
             .header("Request-Id", request_id)

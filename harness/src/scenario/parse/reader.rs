@@ -230,6 +230,23 @@ impl Reader {
         }
     }
 
+    /// `10m` or `-10m`, in seconds.
+    pub fn skew(&mut self, node: &Node, what: &str) -> Option<i64> {
+        let text = self.text(node, what)?;
+        let (sign, length) = match text.trim().strip_prefix('-') {
+            Some(length) => (-1, length),
+            None => (1, text.trim()),
+        };
+        match parse_duration(length) {
+            Ok(length) => Some(sign * i64::try_from(length.as_secs()).expect("ten years are the most")),
+            Err(why) => {
+                let mistake = Mistake::new(node.at, format!("`{}` does not say {what}", text.value), why);
+                self.note(mistake.help("a duration, as in `10m`, or `-10m` for a clock that is behind"));
+                None
+            }
+        }
+    }
+
     /// `01:30-03:00`.
     pub fn hours(&mut self, node: &Node) -> Option<QuietHours> {
         let text = self.text(node, "hours like `01:30-03:00`")?;

@@ -82,5 +82,8 @@ fn server(reader: &mut Reader, node: &Node) -> ServerSettings {
         certificates: fields
             .get("certificates")
             .and_then(|n| reader.word(n, "where certificates are found", &strategies)),
+        clock_skew: fields
+            .get("clock_skew")
+            .and_then(|n| reader.skew(n, "how far the server's clock is off")),
     }
 }

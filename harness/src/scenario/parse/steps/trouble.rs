@@ -135,6 +135,7 @@ impl Steps<'_> {
         };
         let kind = match key {
             "refuse" => FaultKind::Refuse(self.reader.text(node, "the text of the refusal")?.value),
+            "soap_fault" => FaultKind::SoapFault(self.reader.text(node, "the text of the fault")?.value),
             "http" => {
                 let status = self
                     .reader

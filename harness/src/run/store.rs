@@ -1,0 +1,109 @@
+//! A mirror store that something is wrong with, for the time of one call: its disk is full, or another program holds it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mirrorlab_engines::sqlite::{self, Durability};
+use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
+use mirrorlab_server::store::{MirrorPlace, MirrorStore, MirrorTransaction, StoreError};
+
+/// How long a call waits for a mirror that will not be free: just long enough to have waited.
+const LOCKED_WAIT: Duration = Duration::from_millis(20);
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// The file may grow no more. What fits into its free pages still fits.
+    DiskFull,
+    /// Another connection holds the file's write lock.
+    Locked,
+}
+
+/// What is wrong for whom.
+#[derive(Debug, Default)]
+pub struct StoreFaults(Mutex<BTreeMap<String, StoreFault>>);
+
+impl StoreFaults {
+    /// From now on, for one tenant. `None`: nothing any more.
+    pub fn set(&self, context: &str, fault: Option<StoreFault>) {
+        match fault {
+            Some(fault) => self.lock().insert(context.to_owned(), fault),
+            None => self.lock().remove(context),
+        };
+    }
+
+    fn of(&self, context: &str) -> Option<StoreFault> {
+        self.lock().get(context).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, StoreFault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store, and what is wrong with it.
+pub struct FaultyStore {
+    inner: Arc<dyn MirrorStore>,
+    /// The same files, for calls that would wait in vain.
+    impatient: SqliteStore,
+    faults: Arc<StoreFaults>,
+}
+
+impl FaultyStore {
+    /// As `inner`, unless `faults` say otherwise.
+    pub fn new(inner: Arc<dyn MirrorStore>, faults: Arc<StoreFaults>) -> FaultyStore {
+        FaultyStore {
+            inner,
+            impatient: SqliteStore::new(SqliteOptions {
+                durability: Durability::Fast,
+                busy_wait: LOCKED_WAIT,
+            }),
+            faults,
+        }
+    }
+
+    fn locked(&self, context: &str, place: &MirrorPlace) -> Result<(), StoreError> {
+        let MirrorPlace::SqliteFile(path) = place else {
+            return Ok(());
+        };
+        // The mirror has to be there to be held.
+        drop(self.inner.begin(context, place)?);
+        let open = |error: String| StoreError::Open {
+            mirror: path.display().to_string(),
+            why: error,
+        };
+        let other =
+            sqlite::open(path, false, Durability::Fast, LOCKED_WAIT).map_err(|e| open(e.to_string()))?;
+        other
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(|e| open(e.to_string()))?;
+        self.impatient.begin(context, place).map(drop)
+    }
+}
+
+impl MirrorStore for FaultyStore {
+    fn begin<'s>(
+        &'s self,
+        context: &str,
+        place: &MirrorPlace,
+    ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
+        match self.faults.of(context) {
+            None => self.inner.begin(context, place),
+            Some(StoreFault::DiskFull) => {
+                let mut transaction = self.inner.begin(context, place)?;
+                // Never below what the file has; it holds for this call's connection alone.
+                transaction.run_script("PRAGMA max_page_count = 1")?;
+                Ok(transaction)
+            }
+            Some(StoreFault::Locked) => {
+                self.locked(context, place)?;
+                self.inner.begin(context, place)
+            }
+        }
+    }
+
+    fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError> {
+        self.inner.invalidate(context, place, table)
+    }
+}

@@ -1,0 +1,210 @@
+//! What really happens to one call's connection: a proxy for that call alone, on a port of its own.
+//!
+//! It sees bytes, encrypted or not, and goes by their number and by the ends of the connections. It waits for nothing but
+//! those, so no verdict hangs on how fast the machine is: where a sender gives up, it does so because it is told to.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// What a call meets on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireFault {
+    /// Nobody listens.
+    Refused,
+    /// Reset before a byte has arrived.
+    ResetBefore,
+    /// Reset when half of the call has arrived.
+    ResetHalfway,
+    /// Half of the call arrives, and the sender gives up.
+    Stalled,
+    /// The call is done; reset before a byte of its answer arrives.
+    AnswerLost,
+    /// The call is done; half of its answer arrives, and the connection is closed.
+    AnswerTruncated,
+    /// The call is done, and the sender gives up before the answer arrives.
+    AnswerLate,
+}
+
+/// A handshake and the head of a request have more bytes than this, so that this and half the body is never the whole.
+const HEAD_BYTES_MIN: usize = 400;
+
+/// A proxy for one call.
+pub struct OneCall {
+    /// Where the call goes, on loopback.
+    pub port: u16,
+    /// Ends when the sender is to give up. Where it is not to, it never ends.
+    pub patience: oneshot::Receiver<()>,
+    work: Work,
+}
+
+enum Work {
+    /// Holds a port on which nobody listens.
+    Closed(TcpSocket),
+    Passing(JoinHandle<io::Result<()>>),
+}
+
+impl OneCall {
+    /// Stands before `target`, for a call with a body of `body_bytes`.
+    ///
+    /// # Errors
+    /// Where loopback has no port left.
+    pub fn new(
+        runtime: &Handle,
+        target: SocketAddr,
+        fault: WireFault,
+        body_bytes: usize,
+    ) -> io::Result<OneCall> {
+        let (give_up, patience) = oneshot::channel();
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        runtime.block_on(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(loopback)?;
+            let port = socket.local_addr()?.port();
+            let work = if fault == WireFault::Refused {
+                Work::Closed(socket)
+            } else {
+                let passing = Passing {
+                    target,
+                    fault,
+                    halfway: HEAD_BYTES_MIN + body_bytes / 2,
+                    give_up: Some(give_up),
+                };
+                Work::Passing(tokio::spawn(passing.run(socket.listen(1)?)))
+            };
+            Ok(OneCall { port, patience, work })
+        })
+    }
+
+    /// Waits until both connections have ended: the server is done with the call, or will never be.
+    ///
+    /// # Errors
+    /// What went wrong that should not have.
+    pub fn finish(self, runtime: &Handle) -> io::Result<()> {
+        match self.work {
+            Work::Closed(socket) => {
+                drop(socket);
+                Ok(())
+            }
+            Work::Passing(task) => runtime
+                .block_on(task)
+                .unwrap_or_else(|error| Err(io::Error::other(error))),
+        }
+    }
+}
+
+struct Passing {
+    target: SocketAddr,
+    fault: WireFault,
+    /// So many bytes of the sender's are somewhere in the middle of its call.
+    halfway: usize,
+    give_up: Option<oneshot::Sender<()>>,
+}
+
+impl Passing {
+    async fn run(mut self, listener: TcpListener) -> io::Result<()> {
+        let (mut client, _) = listener.accept().await?;
+        if self.fault == WireFault::ResetBefore {
+            return reset(client);
+        }
+        let mut server = TcpStream::connect(self.target).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        if !self.pass_half(&mut client, &mut server).await? {
+            // The server would not hear the sender out.
+            return Ok(());
+        }
+        match self.fault {
+            WireFault::ResetHalfway => {
+                reset(client)?;
+                return reset(server);
+            }
+            WireFault::Stalled => {
+                self.give_up();
+                drain(&mut client).await;
+                return reset(server);
+            }
+            _ => {}
+        }
+        let answer = pass_rest(&mut client, &mut server).await?;
+        match self.fault {
+            WireFault::AnswerTruncated => {
+                client.write_all(&answer[..answer.len() / 2]).await?;
+                client.shutdown().await?;
+                drain(&mut client).await;
+                Ok(())
+            }
+            WireFault::AnswerLate => {
+                self.give_up();
+                drain(&mut client).await;
+                Ok(())
+            }
+            _ => reset(client),
+        }
+    }
+
+    fn give_up(&mut self) {
+        if let Some(give_up) = self.give_up.take() {
+            // A sender who has gone already needs not be told.
+            let _ = give_up.send(());
+        }
+    }
+
+    /// Passes bytes both ways until half of the call has arrived. `false`: one side ended first.
+    async fn pass_half(&self, client: &mut TcpStream, server: &mut TcpStream) -> io::Result<bool> {
+        let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+        let mut passed = 0;
+        while passed < self.halfway {
+            let room = up.len().min(self.halfway - passed);
+            tokio::select! {
+                read = client.read(&mut up[..room]) => match read? {
+                    0 => return Ok(false),
+                    read => {
+                        server.write_all(&up[..read]).await?;
+                        passed += read;
+                    }
+                },
+                read = server.read(&mut down) => match read? {
+                    0 => return Ok(false),
+                    read => client.write_all(&down[..read]).await?,
+                },
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Passes the rest of the call, and keeps the answer back until the server has closed the connection.
+async fn pass_rest(client: &mut TcpStream, server: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+    let mut answer = Vec::new();
+    let mut sending = true;
+    loop {
+        tokio::select! {
+            read = client.read(&mut up), if sending => match read? {
+                0 => sending = false,
+                read => server.write_all(&up[..read]).await?,
+            },
+            read = server.read(&mut down) => match read? {
+                0 => return Ok(answer),
+                read => answer.extend_from_slice(&down[..read]),
+            },
+        }
+    }
+}
+
+/// Reads what comes until the other side has ended, however it ends.
+async fn drain(stream: &mut TcpStream) {
+    let mut waste = vec![0; 16 * 1024];
+    while let Ok(1..) = stream.read(&mut waste).await {}
+}
+
+/// Ends a connection as a dying machine does: TCP RST, not FIN.
+fn reset(stream: TcpStream) -> io::Result<()> {
+    stream.set_zero_linger()
+}
