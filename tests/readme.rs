@@ -78,6 +78,10 @@ fn its_commands_are_ones_that_the_program_takes() {
             .unwrap();
         // No endpoint listens there; but what is missing is nothing of the command line.
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!told.contains("Usage:"), "mirrorlab {}:\n{told}", command.join(" "));
+        assert!(
+            !told.contains("Usage:"),
+            "mirrorlab {}:\n{told}",
+            command.join(" ")
+        );
     }
 }
