@@ -7,6 +7,7 @@
 //! - [`tables`]: which tables of a schema are mirrored, and why not
 //! - [`invalidate`]: has tables sent anew
 //! - [`compare`]: compares two databases
+//! - [`defects`]: broken servers, and what catches each
 //! - [`completions`]: completions for a shell
 //! - [`schema`]: the JSON Schema of scenario files
 //! - `signals`: the signals that end a program
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 pub mod compare;
 pub mod completions;
+pub mod defects;
 pub mod invalidate;
 pub mod keys;
 pub mod run;
@@ -151,6 +153,8 @@ pub enum Command {
     Invalidate(invalidate::InvalidateArgs),
     /// Compare two databases: schema, and rows cell by cell
     Compare(compare::CompareArgs),
+    /// List broken servers, or prove that scenarios catch every one
+    Defects(defects::DefectsArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the JSON Schema of scenario files
@@ -168,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Tables(args) => tables::run(args),
         Command::Invalidate(args) => invalidate::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Defects(args) => defects::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Schema(args) => schema::run(args),
     };

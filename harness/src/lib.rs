@@ -2,6 +2,7 @@
 //!
 //! - [`cli`]: the program's commands, their flags and exit codes
 //! - [`compare`]: whether two databases hold the same tables and rows
+//! - [`defects`]: servers with one mistake each, which every run must catch
 //! - [`keyset`]: the certificates and keys of one trial
 //! - [`report`]: what a run found, for people and for programs
 //! - [`run`]: scenarios, step by step, in a world of their own
@@ -9,6 +10,7 @@
 
 pub mod cli;
 pub mod compare;
+pub mod defects;
 pub mod keyset;
 pub mod report;
 pub mod run;

@@ -52,12 +52,18 @@ pub struct Counter {
     hit: Hit,
     tenant: Option<String>,
     seen: u32,
+    struck: bool,
 }
 
 impl Counter {
     /// Counts for one tenant, or for all.
     pub fn new(hit: Hit, tenant: Option<String>) -> Counter {
-        Counter { hit, tenant, seen: 0 }
+        Counter {
+            hit,
+            tenant,
+            seen: 0,
+            struck: false,
+        }
     }
 
     /// Counts a call, and says whether it is hit.
@@ -76,9 +82,9 @@ impl Counter {
         self.seen > self.hit.after
     }
 
-    /// Whether it ever struck.
+    /// Whether it ever struck: one that always stood behind another has not.
     pub fn has_struck(&self) -> bool {
-        self.seen > self.hit.after
+        self.struck
     }
 
     /// Whether it will never strike again.
@@ -202,12 +208,14 @@ impl FaultyEndpoint {
         let mut fault = None;
         for (kind, counter) in faults {
             if strikes(counter) && fault.is_none() {
+                counter.struck = true;
                 fault = Some(kind.clone());
             }
         }
         let mut token = None;
         for (defect, counter) in tokens {
             if strikes(counter) && token.is_none() {
+                counter.struck = true;
                 token = Some(defect.clone());
             }
         }

@@ -14,6 +14,7 @@ use mirrorlab_server::admin::MirrorAdmin;
 use mirrorlab_server::http::{self, HttpSettings, tls};
 use mirrorlab_server::operations::{Mirroring, Options};
 use mirrorlab_server::service::{Call, CallHead, Service};
+use mirrorlab_server::store::MirrorStore;
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::trust::Trust;
 use mirrorlab_server::trust::directory::CertificateDirectory;
@@ -30,6 +31,7 @@ use super::faults::{Meeting, OwnServer};
 use super::keys::{APPLICATION_ID, RunKeys};
 use super::store::{FaultyStore, StoreFaults};
 use super::wire::{OneCall, WireFault};
+use crate::defects::{Defect, Layers};
 use crate::scenario::model::CertificateStrategy;
 
 /// The file with the authority of the listener's certificate.
@@ -42,6 +44,15 @@ pub enum Transport {
     Tls(Handle),
     /// Straight into the service, with the same bytes: one thread, and it repeats.
     InProcess,
+    /// As [`Transport::InProcess`], into a server with a defect.
+    Defective(&'static Defect),
+}
+
+impl Transport {
+    /// Whether both sides are one thread, so that a run repeats.
+    pub fn is_in_process(&self) -> bool {
+        !matches!(self, Transport::Tls(_))
+    }
 }
 
 /// How the server is set.
@@ -128,10 +139,17 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub fn start(&self, options: ServerOptions) -> Result<(), HostError> {
-        let service = Arc::new(self.service(options)?);
         let endpoint: Arc<dyn Endpoint> = match &self.settings.transport {
-            Transport::InProcess => Arc::new(Direct { service }),
-            Transport::Tls(handle) => self.listen(handle, service)?,
+            Transport::InProcess => Arc::new(Direct {
+                service: self.service(options, None)?,
+            }),
+            Transport::Tls(handle) => self.listen(handle, Arc::new(self.service(options, None)?))?,
+            Transport::Defective(defect) => {
+                let layers = Layers::new(defect);
+                let service = self.service(layers.options(options), Some(&layers))?;
+                let keys = self.settings.keys.clone();
+                layers.endpoint(service, keys, Arc::clone(&self.settings.clock))
+            }
         };
         *self.endpoint.write().unwrap_or_else(PoisonError::into_inner) = Some(endpoint);
         Ok(())
@@ -146,7 +164,7 @@ impl Host {
         }
     }
 
-    fn service(&self, options: ServerOptions) -> Result<Service, HostError> {
+    fn service(&self, options: ServerOptions, layers: Option<&Layers>) -> Result<Service, HostError> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
         let clock: Arc<dyn Clock> = Arc::new(Skewed {
             clock: Arc::clone(&self.settings.clock),
@@ -167,15 +185,21 @@ impl Host {
         if options.refuse_replays {
             trust = trust.refusing_replays();
         }
+        let mut store: Arc<dyn MirrorStore> = Arc::new(FaultyStore::new(
+            Arc::new(SqliteStore::new(SqliteOptions {
+                durability: Durability::Fast,
+                ..SqliteOptions::default()
+            })),
+            Arc::clone(&self.store_faults),
+        ));
+        let mut admin = Arc::clone(&self.settings.admin);
+        if let Some(layers) = layers {
+            store = layers.store(store);
+            admin = layers.admin(admin);
+        }
         let mirroring = Mirroring {
-            store: Arc::new(FaultyStore::new(
-                Arc::new(SqliteStore::new(SqliteOptions {
-                    durability: Durability::Fast,
-                    ..SqliteOptions::default()
-                })),
-                Arc::clone(&self.store_faults),
-            )),
-            admin: Arc::clone(&self.settings.admin),
+            store,
+            admin,
             options: Options {
                 drop_guard: options.drop_guard,
             },
@@ -347,7 +371,7 @@ impl Clock for Skewed {
 
 /// Straight into the service.
 struct Direct {
-    service: Arc<Service>,
+    service: Service,
 }
 
 impl Endpoint for Direct {

@@ -258,7 +258,19 @@ fn mirror_sql<'s>(
     let mut answer = Vec::new();
     for sql in statements {
         let sql = sql.replace("{context}", context);
-        answer = ask(&connection, &sql).map_err(|error| failed(&sql, &error))?;
+        match (ask(&connection, &sql), expect) {
+            (Ok(rows), _) => answer = rows,
+            (Err(error), None) => return Err(failed(&sql, &error)),
+            // What should have answered is not there, or is another: that is the mirror's fault, not the step's.
+            (Err(error), Some(expect)) => {
+                return Ok(vec![Mismatch {
+                    check: "mirror-sql",
+                    at: expect.at,
+                    expected: format!("an answer to `{sql}`"),
+                    received: explain(&error),
+                }]);
+            }
+        }
     }
     let Some(expect) = expect else {
         return Ok(Vec::new());

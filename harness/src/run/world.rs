@@ -154,7 +154,7 @@ impl World {
             settings.keys.clone(),
             Arc::clone(&wire_clock),
         ));
-        let inline = matches!(settings.transport, Transport::InProcess);
+        let inline = settings.transport.is_in_process();
         let seed = scenario.seed.unwrap_or(settings.seed);
         let office = Office::new(OfficeParts {
             application: Application {
@@ -243,6 +243,7 @@ impl World {
         if let Some(bytes) = settings.batch_size {
             task.batch_bytes_max = bytes as usize;
         }
+        task.share_calls = settings.share_calls.unwrap_or(task.share_calls);
         if settings.repopulate == Some(Repopulate::OnlyAhead) {
             task.repopulate = task::Repopulate::OnlyTablesAhead;
         }

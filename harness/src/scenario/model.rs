@@ -133,6 +133,8 @@ pub struct Settings {
     pub quiet_tables: Option<QuietTables>,
     /// The most bytes of a RowData call, 1,000 to 100,000,000.
     pub batch_size: Option<u32>,
+    /// Whether a RowData call may have batches of several tables.
+    pub share_calls: Option<bool>,
     /// Tables on the application's SkipTable preference, in place of the ones before.
     pub skip_tables: Option<Vec<Spanned<String>>>,
     /// How long from one cycle's start to the next one's.
@@ -157,6 +159,7 @@ impl Settings {
         take(&mut self.repopulate, &other.repopulate);
         take(&mut self.quiet_tables, &other.quiet_tables);
         take(&mut self.batch_size, &other.batch_size);
+        take(&mut self.share_calls, &other.share_calls);
         take(&mut self.skip_tables, &other.skip_tables);
         take(&mut self.every, &other.every);
         take(&mut self.quiet_hours, &other.quiet_hours);

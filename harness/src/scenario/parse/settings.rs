@@ -26,6 +26,9 @@ pub(super) fn settings(reader: &mut Reader, fields: &Fields<'_>) -> Settings {
             let bytes = reader.number(n, "a number of bytes from 1000 to 100000000", 1000, 100_000_000)?;
             u32::try_from(bytes).ok()
         }),
+        share_calls: fields
+            .get("share_calls")
+            .and_then(|n| reader.truth(n, "may tables share a call?")),
         skip_tables: fields.get("skip_tables").map(|n| skip_tables(reader, n)),
         every: fields
             .get("every")
