@@ -208,3 +208,6 @@ async fn drain(stream: &mut TcpStream) {
 fn reset(stream: TcpStream) -> io::Result<()> {
     stream.set_zero_linger()
 }
+
+#[cfg(test)]
+mod tests;
