@@ -1,17 +1,23 @@
-//! The store on a SQL Server: the bodies that every store must pass, and what only several connections can show.
+//! The store on a SQL Server: the bodies that every store must pass, and what only a server can show.
 //!
 //! `MIRRORLAB_TEST_MSSQL=mssql://user:password@host:port` names a server; with the feature `sqlserver` one is started in a
 //! container. Where there is neither, every test is shown as ignored, with the reason.
+
+mod sqlserver_cases;
 
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
 use mirrorlab_engines::mssql::testing::{NoServer, Scratch, TestServer};
+use mirrorlab_engines::mssql::{Address, Connection};
 use mirrorlab_server::store::mssql::{MssqlOptions, MssqlStore};
-use mirrorlab_server::store::testing::{BODIES, Bench};
-use mirrorlab_server::store::{MirrorPlace, MirrorStore};
+use mirrorlab_server::store::testing::{BODIES, Bench, CONTEXT};
+use mirrorlab_server::store::{MirrorPlace, MirrorStore, MirrorTransaction, StoreError};
 
 fn main() {
+    if std::env::var_os(sqlserver_cases::CHILD).is_some() {
+        return sqlserver_cases::child();
+    }
     let arguments = Arguments::from_args();
     let found = if arguments.list {
         Err(NoServer::Ignored(
@@ -51,16 +57,18 @@ fn main() {
 type Test = Box<dyn Fn(&TestServer) + Send>;
 
 fn tests() -> Vec<(String, Test)> {
-    BODIES
-        .iter()
-        .map(|(name, body)| {
-            let test: Test = Box::new(move |server| body(&Mirror::new(server)));
-            ((*name).to_owned(), test)
-        })
-        .collect()
+    let bodies = BODIES.iter().map(|(name, body)| {
+        let test: Test = Box::new(move |server| body(&Mirror::new(server)));
+        ((*name).to_owned(), test)
+    });
+    let cases = sqlserver_cases::CASES.iter().map(|(name, case)| {
+        let test: Test = Box::new(move |server| case(server));
+        ((*name).to_owned(), test)
+    });
+    bodies.chain(cases).collect()
 }
 
-/// A store, and a database of its own.
+/// A store, and the name of a database of its own.
 struct Mirror {
     scratch: Scratch,
     store: MssqlStore,
@@ -68,10 +76,23 @@ struct Mirror {
 
 impl Mirror {
     fn new(server: &TestServer) -> Mirror {
+        Mirror::at(server, server.address().clone(), MssqlOptions::default())
+    }
+
+    fn at(server: &TestServer, address: Address, options: MssqlOptions) -> Mirror {
         Mirror {
             scratch: server.scratch(),
-            store: MssqlStore::new(server.address().clone(), MssqlOptions::default()),
+            store: MssqlStore::new(address, options),
         }
+    }
+
+    fn begin(&self) -> Result<Box<dyn MirrorTransaction + '_>, StoreError> {
+        self.store.begin(CONTEXT, &self.place())
+    }
+
+    /// A connection that the store knows nothing of.
+    fn client(&self) -> Connection {
+        self.scratch.server.open(&self.scratch.name).unwrap()
     }
 }
 
@@ -86,18 +107,15 @@ impl Bench for Mirror {
 
     fn query(&self, sql: &str) -> Vec<String> {
         // What the bodies write in SQLite's words.
-        let sql = sql
-            .replace(" || ", " + ")
-            .replace("hex(c)", "CONVERT(nvarchar(max), c, 2)");
-        let mut client = self.scratch.server.open(&self.scratch.name).unwrap();
-        let rows = client.rows(&sql, &[]).unwrap();
+        let rows = self.client().rows(&sql.replace(" || ", " + "), &[]).unwrap();
         rows.iter()
             .map(|row| {
                 let values: Vec<String> = (0..row.len())
-                    .map(|at| match (row.integer(at), row.text(at)) {
-                        (Some(x), _) => x.to_string(),
-                        (None, Some(x)) => x.to_owned(),
-                        (None, None) => "NULL".into(),
+                    .map(|at| match (row.integer(at), row.text(at), row.bytes(at)) {
+                        (Some(x), ..) => x.to_string(),
+                        (_, Some(x), _) => x.to_owned(),
+                        (.., Some(x)) => format!("{x:?}"),
+                        _ => "NULL".into(),
                     })
                     .collect();
                 values.join("|")
@@ -106,7 +124,6 @@ impl Bench for Mirror {
     }
 
     fn execute(&self, sql: &str) {
-        let mut client = self.scratch.server.open(&self.scratch.name).unwrap();
-        client.batch(sql).unwrap();
+        self.client().batch(sql).unwrap();
     }
 }

@@ -376,6 +376,14 @@ impl Row {
         }
     }
 
+    /// Bytes; `None` for NULL and for anything else.
+    pub fn bytes(&self, at: usize) -> Option<&[u8]> {
+        match self.cell(at)? {
+            ColumnData::Binary(x) => x.as_deref(),
+            _ => None,
+        }
+    }
+
     fn cell(&self, at: usize) -> Option<&ColumnData<'static>> {
         self.0.get_column_data(at).ok()
     }

@@ -174,10 +174,8 @@ pub(super) fn kind_of(number: u32, message: &str) -> Kind {
         | 49_918..=49_920 => Kind::Transient,
         // Babelfish's number for all that it does not know.
         33_557_097 => by_words(message),
-        _ => match by_words(message) {
-            Kind::Transient => Kind::Transient,
-            _ => Kind::Refused,
-        },
+        // SQL Server's numbers say it all; its words are in the server's language.
+        _ => Kind::Refused,
     }
 }
 
@@ -185,6 +183,12 @@ fn by_words(message: &str) -> Kind {
     let has = |part: &str| message.contains(part);
     if has("tuple concurrently") || has("being accessed by other users") {
         Kind::Transient
+    } else if has("Cannot open database") {
+        Kind::NoDatabase
+    } else if has("permission denied") {
+        Kind::NoPermission
+    } else if has("No space left on device") || has("disk full") {
+        Kind::Full
     } else if has("not currently supported") || has("not supported in Babelfish") {
         Kind::Unsupported
     } else {

@@ -243,7 +243,10 @@ pub fn invalidating_sets_lsns_and_makes_nothing(bench: &dyn Bench) {
     );
     let other = told("Cust2", None).unwrap_err().to_string();
     assert!(
-        other.ends_with("has no table `Cust2_mirroring`; it has Cust1_mirroring"),
+        // Not every engine's catalogue keeps the letters' case.
+        other
+            .to_lowercase()
+            .ends_with("has no table `cust2_mirroring`; it has cust1_mirroring"),
         "{other}"
     );
 }
