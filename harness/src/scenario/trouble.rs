@@ -1,5 +1,7 @@
 //! What a scenario lets go wrong: tokens that should be refused, calls that do not arrive, servers that die.
 
+use std::fmt;
+
 use mirrorlab_protocol::names::Operation;
 
 /// What may be wrong with a token, or look so: the simulator's own list, whose names a file writes.
@@ -123,5 +125,19 @@ impl FaultKind {
             self,
             FaultKind::StopServer | FaultKind::DiskFull | FaultKind::Locked
         )
+    }
+}
+
+/// As a file writes it: `http: 503`.
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = FaultKind::NAMED.iter().find(|(_, _, kind)| kind == self);
+        match (self, named) {
+            (FaultKind::Refuse(text), _) => write!(f, "refuse: {text}"),
+            (FaultKind::SoapFault(text), _) => write!(f, "soap_fault: {text}"),
+            (FaultKind::Http(status), _) => write!(f, "http: {status}"),
+            (_, Some((key, value, _))) => write!(f, "{key}: {value}"),
+            (other, None) => write!(f, "{other:?}"),
+        }
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn alter(
         true => Vec::new(),
         false => Index::of(connection, &old.name)?,
     };
-    if !changed.is_empty() && !(capabilities.alter_nullability && capabilities.named_constraints) {
+    let in_place = capabilities.alter_nullability && capabilities.named_constraints;
+    if !changed.is_empty() && !in_place {
         rebuild(connection, old, new)?;
         return restore(connection, new, indexes.iter());
     }
