@@ -1,5 +1,6 @@
 //! Conformance checks against the built-in server, which keeps every rule, and against servers broken on purpose: a
 //! check that no broken server fails is worth nothing.
+#![allow(clippy::unwrap_used, reason = "a helper of a test is a part of it")]
 
 #[path = "conformance/broken.rs"]
 mod broken;
