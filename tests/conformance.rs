@@ -1,5 +1,6 @@
 //! Conformance checks against the built-in server, which keeps every rule, and against servers broken on purpose: a
 //! check that no broken server fails is worth nothing.
+#![allow(clippy::unwrap_used, reason = "a helper of a test is a part of it")]
 
 #[path = "conformance/broken.rs"]
 mod broken;
@@ -214,10 +215,12 @@ fn every_check_fails_on_a_broken_server() {
 }
 
 /// What a run says that finds no endpoint: one message, and nothing is asked.
-fn no_endpoint(home: &Home, url: &str) -> String {
+fn no_endpoint(home: &Home, url: &str, is_silent: bool) -> String {
     let mut options = options(home, url);
     options.trust = Trust::System;
-    options.limits.call = std::time::Duration::from_millis(500);
+    if is_silent {
+        options.limits.call = std::time::Duration::from_millis(500);
+    }
     let error = run(&options).unwrap_err();
     assert!(matches!(error, RunError::NoEndpoint(_)), "{error:?}");
     let text = error.to_string();
@@ -255,16 +258,24 @@ fn what_is_no_endpoint_is_told_in_one_message() {
         noise,
         nothing,
     ] {
-        texts.push(no_endpoint(&home, &answers(reply)));
+        texts.push(no_endpoint(&home, &answers(reply), false));
     }
     // One that takes a call and says nothing; one that takes none.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    texts.push(no_endpoint(&home, &format!("http://127.0.0.1:{port}/{SERVICE}")));
+    texts.push(no_endpoint(
+        &home,
+        &format!("http://127.0.0.1:{port}/{SERVICE}"),
+        true,
+    ));
     // Nobody listens on the first port.
-    texts.push(no_endpoint(&home, &format!("http://127.0.0.1:1/{SERVICE}")));
-    texts.push(no_endpoint(&home, &home.serve().replace("https", "http")));
-    texts.push(no_endpoint(&home, &home.serve()));
+    texts.push(no_endpoint(
+        &home,
+        &format!("http://127.0.0.1:1/{SERVICE}"),
+        false,
+    ));
+    texts.push(no_endpoint(&home, &home.serve().replace("https", "http"), false));
+    texts.push(no_endpoint(&home, &home.serve(), false));
     // The right service, with another application's id.
     let mut options = options(&home, &home.serve());
     options.application_id = "another".into();

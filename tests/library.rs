@@ -1,4 +1,5 @@
 //! Mirrorlab as a library: what docs/conformance.md shows is what is compiled and run here.
+#![allow(clippy::unwrap_used, reason = "a helper of a test is a part of it")]
 
 #[path = "conformance/servers.rs"]
 #[allow(dead_code)]
