@@ -173,8 +173,8 @@ const MIRROR: &str =
     INSERT INTO contact VALUES (1, 'Ola'), (2, 'Kari');
     CREATE TABLE person (person_id INTEGER NOT NULL PRIMARY KEY);
     CREATE TABLE Cust10001_mirroring (tablename TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, \
-        schemahash TEXT NOT NULL, LSN INTEGER NOT NULL DEFAULT -1, tableschema TEXT NOT NULL);
-    INSERT INTO Cust10001_mirroring VALUES ('contact', '', 700, ''), ('person', '', 700, '');";
+        schemahash TEXT NOT NULL, LSN INTEGER NOT NULL DEFAULT -1, tableschema TEXT NOT NULL, filling INTEGER NOT NULL DEFAULT 0);
+    INSERT INTO Cust10001_mirroring VALUES ('contact', '', 700, '', 0), ('person', '', 700, '', 0);";
 
 #[test]
 fn two_databases() {
