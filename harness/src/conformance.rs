@@ -2,7 +2,7 @@
 //!
 //! - [`check`]: a check, and what may come of it
 //! - [`catalogue`]: all of them, a file for each section
-//! - [`bench`]: what a check works with
+//! - [`mod@bench`]: what a check works with
 //! - [`wire`]: HTTP by our own hands
 //! - [`say`]: messages with any content
 //! - [`mirror`]: the mirror's rows, where they can be looked at

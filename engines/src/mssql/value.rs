@@ -193,7 +193,7 @@ pub fn carried(expression: &str, ty: ColumnType) -> String {
     }
 }
 
-/// The expression to select `column` (quoted) of type `ty` by, so that [`read`] gets it exactly.
+/// The expression to select `column` (quoted) of type `ty` by, so that a row's `value` gets it exactly.
 pub fn select(column: &str, ty: ColumnType) -> String {
     use ColumnType as T;
     match ty {
