@@ -25,6 +25,8 @@ pub struct Mismatch {
     pub expected: String,
     /// What came.
     pub received: String,
+    /// The message that was received, where there is one: the answer that ended a cycle.
+    pub message: Option<String>,
 }
 
 /// Rows of one table that a cycle sent.
@@ -45,6 +47,8 @@ pub struct CycleResult {
     pub outcome: Outcome,
     /// The Error event's text.
     pub error: Option<String>,
+    /// The answer that ended it, as it came.
+    pub message: Option<String>,
     /// Every table that the cycle would mirror.
     pub mirrored: Vec<String>,
     /// Tables that were wiped.
@@ -63,6 +67,7 @@ impl CycleResult {
         CycleResult {
             outcome: Outcome::None,
             error: None,
+            message: None,
             mirrored: Vec::new(),
             wiped: Vec::new(),
             sent: BTreeMap::new(),
@@ -81,6 +86,14 @@ impl CycleResult {
 
 /// Checks one cycle.
 pub fn cycle(expect: &MirrorExpect, result: &CycleResult) -> Vec<Mismatch> {
+    let mut found = what_differs(expect, result);
+    for mismatch in &mut found {
+        mismatch.message.clone_from(&result.message);
+    }
+    found
+}
+
+fn what_differs(expect: &MirrorExpect, result: &CycleResult) -> Vec<Mismatch> {
     let mut found = Mismatches::default();
     // A cycle that ended otherwise than meant makes every other number meaningless.
     if !found.outcome(expect.at, expect.outcome, result) {
@@ -203,7 +216,11 @@ pub fn cycle(expect: &MirrorExpect, result: &CycleResult) -> Vec<Mismatch> {
 pub fn run_due(expect: &RunDueExpect, cycles: &[CycleResult], starts: &[u16]) -> Vec<Mismatch> {
     let mut found = Mismatches::default();
     for result in cycles {
-        found.outcome(expect.at, expect.outcome, result);
+        if !found.outcome(expect.at, expect.outcome, result)
+            && let Some(mismatch) = found.0.last_mut()
+        {
+            mismatch.message.clone_from(&result.message);
+        }
     }
     if let Some(count) = &expect.cycles
         && !count.holds(cycles.len() as u64)
@@ -301,6 +318,7 @@ impl Mismatches {
             at,
             expected: expected.into(),
             received: received.into(),
+            message: None,
         });
     }
 

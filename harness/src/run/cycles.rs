@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mirrorlab_protocol::clock::Clock;
+use mirrorlab_simulator::endpoint::Reply;
 use mirrorlab_simulator::task::report::{CycleReport, Outcome as Ending};
 
 use super::check::{CycleResult, Sent};
@@ -61,12 +62,25 @@ fn result(world: &World, report: &CycleReport) -> CycleResult {
     CycleResult {
         outcome,
         error: report.error(),
+        message: report.ended_by.as_ref().map(message),
         mirrored: report.tables.iter().map(|t| t.table.clone()).collect(),
         wiped: report.wiped().iter().map(|t| (*t).to_owned()).collect(),
         sent,
         calls: BTreeMap::new(),
         events,
     }
+}
+
+/// An answer as a person reads it: what HTTP said of it, and its body as text.
+fn message(reply: &Reply) -> String {
+    let mut text = format!("HTTP {}", reply.status);
+    if !reply.content_type.is_empty() {
+        text.push_str(", ");
+        text.push_str(&reply.content_type);
+    }
+    text.push('\n');
+    text.push_str(&String::from_utf8_lossy(&reply.body));
+    text
 }
 
 /// What ran of one tenant while the clock moved on.

@@ -169,6 +169,7 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
             at: scenario.steps.last().map_or(scenario.id.at, |s| s.at),
             expected: "every fault of the file strikes".into(),
             received: format!("never struck: {}", unused.join(", ")),
+            message: None,
         };
         return Verdict::Failed {
             failures: vec![failure(scenario, "(the file's end)", None, mismatch, settings)],
@@ -193,7 +194,7 @@ fn failure(
         step: Some(format!("{of}{step}")),
         expected: mismatch.expected,
         received: mismatch.received,
-        message: None,
+        message: mismatch.message,
         // A file may have a seed of its own, which wins.
         seed: Some(scenario.seed.unwrap_or(settings.world.seed)),
         repeat_command: format!(

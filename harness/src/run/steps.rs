@@ -268,6 +268,7 @@ fn mirror_sql<'s>(
                     at: expect.at,
                     expected: format!("an answer to `{sql}`"),
                     received: explain(&error),
+                    message: None,
                 }]);
             }
         }
@@ -296,6 +297,7 @@ fn mirror_sql<'s>(
         at: expect.at,
         expected: show(&expect.rows),
         received: show(&answer),
+        message: None,
     }])
 }
 

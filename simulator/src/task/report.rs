@@ -5,6 +5,7 @@ use mirrorlab_protocol::message::ReplicationSummary;
 use super::batches::Part;
 use super::decide::{Decision, WipeReason};
 use super::send::CycleError;
+use crate::endpoint::Reply;
 
 /// How a cycle ended.
 #[derive(Debug)]
@@ -124,6 +125,8 @@ pub struct CycleReport {
     pub bytes_sent: u64,
     /// Bytes of all answers' bodies, decompressed.
     pub bytes_received: u64,
+    /// The answer that ended the cycle early, as it came; `None` where none came, or none was at fault.
+    pub ended_by: Option<Reply>,
 }
 
 impl CycleReport {
@@ -137,6 +140,7 @@ impl CycleReport {
             calls: 0,
             bytes_sent: 0,
             bytes_received: 0,
+            ended_by: None,
         }
     }
 

@@ -115,6 +115,8 @@ pub(super) struct Caller<'a> {
     cycle: Cycle<'a>,
     tokens: &'a mut Tokens,
     client_state: Option<String>,
+    /// Authenticate's answer, until it is found to be signed.
+    authenticated: Option<Reply>,
     report: CycleReport,
 }
 
@@ -124,6 +126,7 @@ impl<'a> Caller<'a> {
             cycle: *cycle,
             tokens,
             client_state: None,
+            authenticated: None,
             report,
         }
     }
@@ -148,12 +151,16 @@ impl<'a> Caller<'a> {
             return Ok(false);
         };
         let now = self.cycle.wire_clock.now();
-        answer::check(
+        let answer = self.authenticated.take();
+        if let Err(error) = answer::check(
             detail.signed_application_token.as_deref(),
             &nonce,
             now,
             self.cycle.application_key,
-        )?;
+        ) {
+            self.report.ended_by = answer;
+            return Err(error.into());
+        }
         let replicate = !do_not_replicate(&detail);
         self.client_state = detail.client_state;
         Ok(replicate)
@@ -244,7 +251,16 @@ impl<'a> Caller<'a> {
             .call(&outgoing)
             .map_err(|error| CycleError::Transport { call: call(), error })?;
         self.report.bytes_received += reply.body.len() as u64;
-        understand(&reply, operation, call).map(|detail| (detail, minted.nonce))
+        let detail = match understand(&reply, operation, call) {
+            Ok(detail) => detail,
+            Err(error) => {
+                self.report.ended_by = Some(reply);
+                return Err(error);
+            }
+        };
+        // Only its signature says whether this one ends the cycle.
+        self.authenticated = (operation == Operation::Authenticate).then_some(reply);
+        Ok((detail, minted.nonce))
     }
 }
 

@@ -27,6 +27,9 @@ fn an_answer_has_to_be_signed_as_it_should_be() {
         });
         let report = bench.run();
         assert_eq!(bench.endpoint.take_log(), "Authenticate", "{what}");
+        let came = report.ended_by.as_ref().expect("the answer is kept");
+        let came = String::from_utf8_lossy(&came.body);
+        assert!(came.contains("<AuthenticateResponse"), "{what}: {came}");
         lines.push(format!("{what}: {}", report.error().unwrap()));
     };
     let key = application_key;
@@ -145,6 +148,8 @@ fn each_failure_ends_the_cycle_with_its_text() {
             let calls = bench.endpoint.take_calls();
             assert_eq!(calls.len(), 5, "{name}: nothing follows a failure");
             assert_eq!(report.calls, 5);
+            // What came is kept as it came, where something came.
+            assert_eq!(report.ended_by, fail().ok(), "{name}");
             let contact = report.table("contact").unwrap();
             assert_eq!(
                 (contact.work, contact.batches, contact.lsn_after),
@@ -195,6 +200,7 @@ fn a_source_that_fails_ends_the_cycle_after_what_was_read() {
             "source fake: cannot read `contact`: the disk is gone"
         );
         assert!(!bench.endpoint.take_log().contains("person["));
+        assert_eq!(report.ended_by, None, "no answer was at fault");
         bench.source.fail_at = None;
         bench.run_well();
     }
