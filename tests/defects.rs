@@ -48,12 +48,7 @@ fn the_scenarios_catch_every_defect() {
     };
     // Scenarios that fail without a defect catch nothing.
     let sound = RunSettings {
-        world: WorldSettings {
-            keys: hunt.keys.clone(),
-            seed: 1,
-            transport: Transport::InProcess,
-            keep_messages: false,
-        },
+        world: WorldSettings::new(hunt.keys.clone(), 1, Transport::InProcess),
         jobs: 2,
         dir: dir.path().join("sound"),
         keep: false,

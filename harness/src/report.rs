@@ -13,5 +13,5 @@ pub mod terminal;
 mod tests;
 
 pub use failure::Failure;
-pub use result::{RunResult, RunVerdict, ScenarioResult, Verdict};
+pub use result::{NotChecked, NotCheckedKind, RunResult, RunVerdict, ScenarioResult, Verdict};
 pub use terminal::{Style, Terminal};

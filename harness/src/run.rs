@@ -6,6 +6,9 @@
 //! - [`faults`]: what calls meet on their way
 //! - [`wire`]: what their connections meet, really
 //! - [`store`]: what the mirror's file meets
+//! - [`mirror`]: mirrors, whatever database they are in
+//! - [`source`]: sources, whatever database they are in
+//! - [`needs`]: what a scenario needs of its world, and why a world cannot give it
 //! - [`world`]: all of it, for one scenario
 //! - [`population`]: first rows, and drawn changes
 //! - [`cycles`]: cycles now, or as the schedule has them
@@ -21,8 +24,11 @@ pub mod faults;
 pub mod folder;
 pub mod host;
 pub mod keys;
+pub mod mirror;
+pub mod needs;
 pub mod population;
 pub mod runner;
+pub mod source;
 pub mod steps;
 pub mod store;
 pub mod wire;

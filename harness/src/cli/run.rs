@@ -70,25 +70,21 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
     let place = Place::new(args.keep.as_deref())?;
     let seed = args.seed;
     let keys = RunKeys::generate(SystemClock.now()).map_err(CliError::broken)?;
-    if args.keep.is_some() {
-        keys.set
-            .write(&place.path().join("keys"))
-            .map_err(CliError::broken)?;
+    if let (Some(_), Some(set)) = (&args.keep, &keys.set) {
+        set.write(&place.path().join("keys")).map_err(CliError::broken)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
+    let transport = match args.in_process {
+        true => Transport::InProcess,
+        false => Transport::Tls(runtime.handle().clone()),
+    };
     let settings = RunSettings {
         world: WorldSettings {
-            keys,
-            seed,
-            transport: if args.in_process {
-                Transport::InProcess
-            } else {
-                Transport::Tls(runtime.handle().clone())
-            },
             keep_messages: args.keep.is_some(),
+            ..WorldSettings::new(keys, seed, transport)
         },
         jobs: usize::from(args.jobs),
         dir: place.path().to_owned(),

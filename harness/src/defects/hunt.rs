@@ -51,12 +51,7 @@ impl Hunt<'_> {
 
     fn one(&self, defect: &'static Defect, scenario: &Scenario) -> Option<Caught> {
         let settings = RunSettings {
-            world: WorldSettings {
-                keys: self.keys.clone(),
-                seed: self.seed,
-                transport: Transport::Defective(defect),
-                keep_messages: false,
-            },
+            world: WorldSettings::new(self.keys.clone(), self.seed, Transport::Defective(defect)),
             jobs: 1,
             dir: self.dir.join(defect.id),
             keep: false,

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use mirrorlab_protocol::answer;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::message::{self, Request, Response, ResponseDetail, RowDataBatch, Rows};
 use mirrorlab_protocol::names::{CONTENT_TYPE, Operation, SERVICE_FILE};
@@ -286,7 +285,7 @@ impl BrokenEndpoint {
             }
             (ResponseDetail::Authenticate(detail), Some(tenant)) => {
                 let now = self.clock.now();
-                let sign = |nonce: &str, now: i64| answer::sign(nonce, now, &self.keys.application);
+                let sign = |nonce: &str, now: i64| self.keys.sign(nonce, now).unwrap_or_default();
                 match self.messages {
                     Some(MessageMistake::EarlierNonce) => {
                         let before = self.memory.known().nonce.replace(tenant.nonce.clone());

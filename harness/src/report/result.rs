@@ -21,14 +21,56 @@ pub enum Verdict {
     },
     /// It was not run.
     Skipped {
-        /// Why not: what it needs and what is missing.
-        reason: String,
+        /// Why not, at least one: where it needs what, and why that is not possible.
+        reasons: Vec<String>,
     },
     /// It could not be run to its end, for a reason that says nothing of the mirror.
     Broken {
         /// What happened.
         reason: String,
     },
+}
+
+/// Something that a scenario expects and that this run could not look at. It says nothing against the scenario's verdict,
+/// and nothing for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotChecked {
+    /// What kind of thing.
+    pub kind: NotCheckedKind,
+    /// Where, and why not.
+    pub why: String,
+}
+
+/// What kinds of expectations a run may be unable to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotCheckedKind {
+    /// The mirror's rows and columns.
+    Rows,
+    /// The words of an error: only that there was one.
+    ErrorText,
+    /// Entries of the server's own log.
+    ServerLog,
+}
+
+impl NotCheckedKind {
+    /// All, in the order in which they are told.
+    pub const ALL: [NotCheckedKind; 3] = [
+        NotCheckedKind::Rows,
+        NotCheckedKind::ErrorText,
+        NotCheckedKind::ServerLog,
+    ];
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            NotCheckedKind::Rows => "rows were not compared: the mirror cannot be reached without --mirror",
+            NotCheckedKind::ErrorText => {
+                "an error's text was not compared: the endpoint has words of its own"
+            }
+            NotCheckedKind::ServerLog => "the server's log was not looked into: it is not ours",
+        }
+    }
 }
 
 /// What came of one scenario.
@@ -50,6 +92,9 @@ pub struct ScenarioResult {
     /// How it ended.
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// What it expects and nobody could look at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<NotChecked>,
 }
 
 /// What came of a run.
@@ -86,6 +131,16 @@ impl ScenarioResult {
 }
 
 impl RunResult {
+    /// How many scenarios could not look at something, by its kind; kinds that none lacked are left out.
+    pub fn not_checked(&self) -> Vec<(NotCheckedKind, usize)> {
+        let lacks = |kind: NotCheckedKind| {
+            let lacking = |s: &&ScenarioResult| s.not_checked.iter().any(|n| n.kind == kind);
+            (kind, self.scenarios.iter().filter(lacking).count())
+        };
+        let all = NotCheckedKind::ALL.into_iter().map(lacks);
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// How the run ended. A run in which nothing was run has checked nothing: it is broken.
     pub fn verdict(&self) -> RunVerdict {
         let ran = |s: &&ScenarioResult| !matches!(s.verdict, Verdict::Skipped { .. });

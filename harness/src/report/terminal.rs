@@ -82,11 +82,11 @@ impl<W: Write> Terminal<W> {
     /// # Errors
     /// What the writer says.
     pub fn ended(&mut self, result: &ScenarioResult) -> io::Result<()> {
-        let (mark, reason) = match &result.verdict {
-            Verdict::Held => (self.painted("ok    ", GREEN), None),
-            Verdict::Failed { .. } => (self.painted("FAIL  ", RED), None),
-            Verdict::Skipped { reason } => (self.painted("skip  ", YELLOW), Some(reason)),
-            Verdict::Broken { reason } => (self.painted("BROKEN", RED), Some(reason)),
+        let (mark, reasons) = match &result.verdict {
+            Verdict::Held => (self.painted("ok    ", GREEN), &[][..]),
+            Verdict::Failed { .. } => (self.painted("FAIL  ", RED), &[][..]),
+            Verdict::Skipped { reasons } => (self.painted("skip  ", YELLOW), reasons.as_slice()),
+            Verdict::Broken { reason } => (self.painted("BROKEN", RED), std::slice::from_ref(reason)),
         };
         let mut line = format!(
             "{mark} {:<id$}  {:<title$}",
@@ -104,7 +104,7 @@ impl<W: Write> Terminal<W> {
             ));
         }
         line.truncate(line.trim_end().len());
-        if let Some(first) = reason.and_then(|r| r.lines().next()) {
+        for first in reasons.iter().filter_map(|r| r.lines().next()) {
             line.push_str(&format!("\n       {}", printable(first)));
         }
         let out = &mut self.out;
@@ -137,6 +137,17 @@ impl<W: Write> Terminal<W> {
                 for line in reason.lines() {
                     writeln!(self.out, "  {}", printable(line))?;
                 }
+            }
+        }
+        let unseen = run.not_checked();
+        if !unseen.is_empty() {
+            writeln!(self.out, "\nNot checked:")?;
+            for (kind, count) in unseen {
+                let scenarios = match count {
+                    1 => "1 scenario".to_owned(),
+                    n => format!("{n} scenarios"),
+                };
+                writeln!(self.out, "  {} ({scenarios})", kind.name())?;
             }
         }
         let [held, failed, skipped, broken] = run.counts();

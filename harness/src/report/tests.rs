@@ -11,6 +11,7 @@ fn scenario(id: &str, title: &str, verdict: Verdict) -> ScenarioResult {
         rows_compared: 1_300,
         elapsed: Duration::from_millis(423),
         verdict,
+        not_checked: Vec::new(),
     }
 }
 
@@ -47,7 +48,10 @@ fn run() -> RunResult {
                 "on-sql-server",
                 "On the real thing",
                 Verdict::Skipped {
-                    reason: reason("needs --sql-server"),
+                    reasons: vec![
+                        reason("line 3, step `mirror_sql`: it is written for SQL Server"),
+                        reason("line 9, step `crash`: the endpoint's process is not ours"),
+                    ],
                 },
             ),
             scenario(
@@ -83,6 +87,26 @@ fn a_run_for_people() {
     let text = shown(&run(), false);
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_nobody_could_look_at_is_counted() {
+    let mut run = run();
+    run.scenarios.truncate(1);
+    for (kind, why) in [
+        (NotCheckedKind::ErrorText, "line 7"),
+        (NotCheckedKind::ErrorText, "line 9"),
+        (NotCheckedKind::Rows, "no --mirror was given"),
+    ] {
+        run.scenarios[0].not_checked.push(NotChecked {
+            kind,
+            why: why.into(),
+        });
+    }
+    insta::assert_snapshot!(shown(&run, false));
+    assert_eq!(run.verdict(), RunVerdict::Held);
+    let json = serde_json::to_value(&run).unwrap();
+    assert_eq!(json["scenarios"][0]["not_checked"][0]["kind"], "error-text");
 }
 
 #[test]

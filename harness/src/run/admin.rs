@@ -1,33 +1,36 @@
-//! The partner's side of the server under test: mirrors in the run's directory, and a log that scenarios can look into.
+//! The partner's side of the server under test: where mirrors are, and a log that scenarios can look into.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mirrorlab_server::admin::{AdminError, AuthenticateAnswer, DO_NOT_REPLICATE, MirrorAdmin};
 use mirrorlab_server::events::Event;
 use mirrorlab_server::store::MirrorPlace;
 
-/// Keeps mirrors as `Mirror_<context>.db` in one directory, and every event.
+use super::mirror::Mirrors;
+use super::mirror::sqlite::SqliteMirrors;
+
+/// Knows where mirrors are, and keeps every event.
 pub struct RunAdmin {
-    mirrors: PathBuf,
+    mirrors: Arc<dyn Mirrors>,
     events: Mutex<Vec<Event>>,
     do_not_replicate: AtomicBool,
 }
 
 impl RunAdmin {
-    /// Mirrors go into `mirrors`.
+    /// Mirrors are SQLite files in a directory.
     pub fn new(mirrors: PathBuf) -> RunAdmin {
+        RunAdmin::at(Arc::new(SqliteMirrors::in_dir(mirrors)))
+    }
+
+    /// Mirrors are where `mirrors` says.
+    pub fn at(mirrors: Arc<dyn Mirrors>) -> RunAdmin {
         RunAdmin {
             mirrors,
             events: Mutex::new(Vec::new()),
             do_not_replicate: AtomicBool::new(false),
         }
-    }
-
-    /// Where a tenant's mirror is.
-    pub fn mirror(&self, context: &str) -> PathBuf {
-        self.mirrors.join(format!("Mirror_{context}.db"))
     }
 
     /// Whether Authenticate answers `doNotReplicate` from now on.
@@ -51,7 +54,7 @@ impl MirrorAdmin for RunAdmin {
         context: &str,
         _client_state: Option<&str>,
     ) -> Result<MirrorPlace, AdminError> {
-        Ok(MirrorPlace::SqliteFile(self.mirror(context)))
+        Ok(self.mirrors.place(context))
     }
 
     fn on_authenticate(

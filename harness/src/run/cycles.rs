@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_simulator::endpoint::Reply;
 use mirrorlab_simulator::task::report::{CycleReport, Outcome as Ending};
+use mirrorlab_simulator::task::send::CycleError;
 
 use super::check::{CycleResult, Sent};
 use super::world::{World, WorldError};
@@ -63,11 +64,13 @@ fn result(world: &World, report: &CycleReport) -> CycleResult {
         outcome,
         error: report.error(),
         message: report.ended_by.as_ref().map(message),
+        foreign_words: !world.has_our_words && is_the_endpoints_word(&report.outcome),
         mirrored: report.tables.iter().map(|t| t.table.clone()).collect(),
         wiped: report.wiped().iter().map(|t| (*t).to_owned()).collect(),
         sent,
         calls: BTreeMap::new(),
         events,
+        server_log: world.has_our_log,
     }
 }
 
@@ -81,6 +84,20 @@ fn message(reply: &Reply) -> String {
     text.push('\n');
     text.push_str(&String::from_utf8_lossy(&reply.body));
     text
+}
+
+/// Whether a cycle ended by something that the endpoint said, and not by what the mirroring task saw by itself.
+fn is_the_endpoints_word(outcome: &Ending) -> bool {
+    matches!(
+        outcome,
+        Ending::Failed(
+            CycleError::Status { .. }
+                | CycleError::Fault { .. }
+                | CycleError::ContentType { .. }
+                | CycleError::Unreadable { .. }
+                | CycleError::Refused { .. }
+        )
+    )
 }
 
 /// What ran of one tenant while the clock moved on.

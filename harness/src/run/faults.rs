@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mirrorlab_protocol::answer;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::message::{self, Request, Response, ResponseDetail};
 use mirrorlab_protocol::names::{CONTENT_TYPE, Operation, same_name};
@@ -17,7 +16,7 @@ use mirrorlab_simulator::authority::Tokens;
 use mirrorlab_simulator::endpoint::https::CALL_TIMEOUT_DEFAULT;
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 
-use super::keys::{APPLICATION_ID, RunKeys};
+use super::keys::RunKeys;
 use super::store::StoreFault;
 use super::wire::WireFault;
 use crate::scenario::model::{Fault, FaultKind, Hit, TokenDefect, TokenFault};
@@ -231,7 +230,8 @@ impl FaultyEndpoint {
         let token = match defect {
             TokenDefect::Repeated => self.state().last_tokens.get(&call.context).cloned(),
             wrong => {
-                let tokens = Tokens::new(Arc::clone(&self.keys.authority), APPLICATION_ID, &call.context, 0);
+                let authority = Arc::clone(&self.keys.authority);
+                let tokens = Tokens::new(authority, &self.keys.application_id, &call.context, 0);
                 tokens.defective(&wrong, &nonce_of(&right), self.clock.now())
             }
         };
@@ -393,12 +393,13 @@ impl FaultyEndpoint {
         {
             let now = self.clock.now();
             let nonce = token.split('.').next().unwrap_or_default();
+            let sign = |nonce: &str, now: i64| self.keys.sign(nonce, now).unwrap_or_default();
             let other = match kind {
-                FaultKind::AnswerNonce => answer::sign(&"0".repeat(32), now, &self.keys.application),
-                FaultKind::AnswerTime => answer::sign(nonce, now - OFF_SECONDS, &self.keys.application),
+                FaultKind::AnswerNonce => sign(&"0".repeat(32), now),
+                FaultKind::AnswerTime => sign(nonce, now - OFF_SECONDS),
                 _ => {
                     // A signature of the right form, of another text.
-                    let foreign = answer::sign("another", now, &self.keys.application);
+                    let foreign = sign("another", now);
                     let (signed, _) = token.rsplit_once('.').unwrap_or((token, ""));
                     let (_, signature) = foreign.rsplit_once('.').unwrap_or(("", ""));
                     format!("{signed}.{signature}")

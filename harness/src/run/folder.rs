@@ -30,12 +30,11 @@ pub fn run_folder(path: impl AsRef<Path>, seed: u64) -> Result<RunResult, String
         .tempdir()
         .map_err(|why| format!("cannot make a temporary directory: {why}"))?;
     let settings = RunSettings {
-        world: WorldSettings {
-            keys: RunKeys::generate(SystemClock.now()).map_err(|error| error.to_string())?,
+        world: WorldSettings::new(
+            RunKeys::generate(SystemClock.now()).map_err(|error| error.to_string())?,
             seed,
-            transport: Transport::InProcess,
-            keep_messages: false,
-        },
+            Transport::InProcess,
+        ),
         jobs: 1,
         dir: dir.path().to_owned(),
         keep: false,

@@ -1,30 +1,22 @@
 //! Steps, one after the other, each with what it has to hold.
 
-use std::path::Path;
 use std::time::Duration;
 
-use mirrorlab_engines::sqlite::{self, Durability, explain};
 use mirrorlab_protocol::clock::Clock;
-use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
-use mirrorlab_server::store::{MirrorPlace, MirrorStore};
-use mirrorlab_simulator::source::sqlite::tracking;
-use rusqlite::Connection;
-use rusqlite::fallible_iterator::FallibleIterator as _;
-use rusqlite::types::ValueRef;
 
 use super::check::{self, Mismatch};
 use super::cycles;
+use super::mirror::{MirrorError, Rows, SqlError};
 use super::population;
 use super::world::{World, WorldError};
-use crate::compare::{self, Options, Report, SqliteSide};
+use crate::compare::{self, Options, Report};
+use crate::report::{NotChecked, NotCheckedKind};
 use crate::scenario::expect::{CompareExpect, MirrorExpect, PerTenant, RunDueExpect, SqlExpect};
 use crate::scenario::model::{Scenario, Step, StepKind};
 use crate::scenario::place::At;
 
 /// Enough for every finding that a scenario could expect by its key.
 const FINDINGS_MAX: usize = 100_000;
-/// How long a person's SQL waits for the server.
-const BUSY_WAIT: Duration = Duration::from_secs(30);
 
 /// What a step found.
 #[derive(Debug, Default)]
@@ -33,6 +25,8 @@ pub struct StepResult {
     pub rows_compared: u64,
     /// What did not hold, and for which tenant.
     pub mismatches: Vec<(String, Mismatch)>,
+    /// What nobody could look at.
+    pub not_checked: Vec<NotChecked>,
 }
 
 impl StepResult {
@@ -108,14 +102,14 @@ pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepRe
         }
         StepKind::MirrorBackup(name) => {
             for context in &contexts {
-                let (mirror, kept) = (world.mirror(context), backup_path(world, context, name));
-                copy(&mirror, &kept)?;
+                let done = world.mirror(context)?.backup(name);
+                done.map_err(|error| WorldError::Mirror(error.to_string()))?;
             }
         }
         StepKind::MirrorRestore(name) => {
             for context in &contexts {
-                let (mirror, kept) = (world.mirror(context), backup_path(world, context, name));
-                copy(&kept, &mirror)?;
+                let done = world.mirror(context)?.restore(name);
+                done.map_err(|error| WorldError::Mirror(error.to_string()))?;
             }
         }
         _ => {
@@ -165,10 +159,13 @@ fn mirror(
 ) -> Result<(), WorldError> {
     let plain = MirrorExpect::ok(at);
     for (context, cycle) in cycles::now(world, contexts)? {
-        result.add(
-            &context,
-            check::cycle(expect.of(&context).unwrap_or(&plain), &cycle),
-        );
+        let expect = expect.of(&context).unwrap_or(&plain);
+        result.add(&context, check::cycle(expect, &cycle));
+        let words = check::words_not_compared(expect, &cycle);
+        result.not_checked.extend(words.into_iter().map(|why| NotChecked {
+            kind: NotCheckedKind::ErrorText,
+            why,
+        }));
     }
     Ok(())
 }
@@ -203,6 +200,10 @@ fn comparison(
     at: At,
     result: &mut StepResult,
 ) -> Result<(), WorldError> {
+    if world.mirrors.is_none() {
+        // Told beside the verdict.
+        return Ok(());
+    }
     for context in contexts {
         let report = compare_tenant(world, context)?;
         result.rows_compared += report.rows_compared();
@@ -217,7 +218,6 @@ fn comparison(
 /// [`WorldError::Mirror`] where one of them cannot be read.
 pub fn compare_tenant(world: &mut World, context: &str) -> Result<Report, WorldError> {
     let failed = |error: &dyn std::fmt::Display| WorldError::Mirror(error.to_string());
-    let (source_path, mirror_path) = (world.source(context), world.mirror(context));
     let tables = world.office.tenant(context)?.source().tables()?;
     let mirrored: Vec<String> = tables
         .into_iter()
@@ -225,22 +225,14 @@ pub fn compare_tenant(world: &mut World, context: &str) -> Result<Report, WorldE
         .filter(|name| world.is_mirrored(name))
         .map(|n| n.to_lowercase())
         .collect();
-    let is_mirrored = move |table: &str| !tracking::is_own(table) && mirrored.contains(&table.to_lowercase());
-    let mut source =
-        SqliteSide::open("source", &source_path, Box::new(is_mirrored)).map_err(|e| failed(&e))?;
-    let metadata = format!("{context}_mirroring");
-    let in_mirror = move |table: &str| !table.eq_ignore_ascii_case(&metadata);
-    let mut mirror = if mirror_path.exists() {
-        SqliteSide::open("mirror", &mirror_path, Box::new(in_mirror)).map_err(|e| failed(&e))?
-    } else {
-        let empty = Connection::open_in_memory().map_err(|e| failed(&e))?;
-        SqliteSide::from_connection("mirror", empty, Box::new(in_mirror))
-    };
+    let is_mirrored = move |table: &str| mirrored.contains(&table.to_lowercase());
+    let mut source = world.sources.side(context, Box::new(is_mirrored))?;
+    let mut mirror = world.mirror(context)?.side().map_err(|e| failed(&e))?;
     let options = Options {
         findings_per_table_max: FINDINGS_MAX,
         ..Options::default()
     };
-    compare::compare(&mut source, &mut mirror, &options).map_err(|e| failed(&e))
+    compare::compare(source.as_mut(), mirror.as_mut(), &options).map_err(|e| failed(&e))
 }
 
 fn mirror_sql<'s>(
@@ -249,37 +241,31 @@ fn mirror_sql<'s>(
     statements: impl Iterator<Item = &'s str>,
     expect: Option<&SqlExpect>,
 ) -> Result<Vec<Mismatch>, WorldError> {
-    let path = world.mirror(context);
-    let failed = |sql: &str, error: &rusqlite::Error| {
-        WorldError::Mirror(format!("mirror of {context}: `{sql}`: {}", explain(error)))
-    };
-    let connection = sqlite::open(&path, false, Durability::Fast, BUSY_WAIT)
-        .map_err(|error| WorldError::Mirror(error.to_string()))?;
-    let mut answer = Vec::new();
-    for sql in statements {
-        let sql = sql.replace("{context}", context);
-        match (ask(&connection, &sql), expect) {
-            (Ok(rows), _) => answer = rows,
-            (Err(error), None) => return Err(failed(&sql, &error)),
-            // What should have answered is not there, or is another: that is the mirror's fault, not the step's.
-            (Err(error), Some(expect)) => {
-                return Ok(vec![Mismatch {
-                    check: "mirror-sql",
-                    at: expect.at,
-                    expected: format!("an answer to `{sql}`"),
-                    received: explain(&error),
-                    message: None,
-                }]);
-            }
+    let statements: Vec<String> = statements.map(|sql| sql.replace("{context}", context)).collect();
+    let answer = match (world.mirror(context)?.run(&statements), expect) {
+        (Ok(rows), _) => rows,
+        // What should have answered is not there, or is another: that is the mirror's fault, not the step's.
+        (Err(SqlError::Statement { sql, why }), Some(expect)) => {
+            return Ok(vec![Mismatch {
+                check: "mirror-sql",
+                at: expect.at,
+                expected: format!("an answer to `{sql}`"),
+                received: why,
+                message: None,
+            }]);
         }
-    }
+        (Err(error @ SqlError::Statement { .. }), None) => {
+            return Err(WorldError::Mirror(format!("mirror of {context}: {error}")));
+        }
+        (Err(error), _) => return Err(WorldError::Mirror(error.to_string())),
+    };
     let Some(expect) = expect else {
         return Ok(Vec::new());
     };
     if answer == expect.rows {
         return Ok(Vec::new());
     }
-    let show = |rows: &[Vec<Option<String>>]| {
+    let show = |rows: &Rows| {
         let row = |row: &Vec<Option<String>>| {
             row.iter()
                 .map(|cell| cell.as_deref().unwrap_or("NULL"))
@@ -301,70 +287,16 @@ fn mirror_sql<'s>(
     }])
 }
 
-/// A statement's rows, each cell as text.
-fn ask(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Vec<Option<String>>>> {
-    let mut answer = Vec::new();
-    let mut batch = rusqlite::Batch::new(connection, sql);
-    while let Some(mut statement) = batch.next()? {
-        let columns = statement.column_count();
-        let mut rows = statement.query([])?;
-        answer.clear();
-        while let Some(row) = rows.next()? {
-            let cell = |at: usize| -> rusqlite::Result<Option<String>> {
-                Ok(match row.get_ref(at)? {
-                    ValueRef::Null => None,
-                    ValueRef::Integer(x) => Some(x.to_string()),
-                    ValueRef::Real(x) => Some(x.to_string()),
-                    ValueRef::Text(x) => Some(String::from_utf8_lossy(x).into_owned()),
-                    ValueRef::Blob(x) => Some(x.iter().map(|b| format!("{b:02X}")).collect()),
-                })
-            };
-            answer.push((0..columns).map(cell).collect::<rusqlite::Result<Vec<_>>>()?);
-        }
-    }
-    Ok(answer)
-}
-
 fn invalidate(world: &World, context: &str, tables: &[&str]) -> Result<(), WorldError> {
-    let store = SqliteStore::new(SqliteOptions {
-        durability: Durability::Fast,
-        busy_wait: BUSY_WAIT,
-    });
-    let place = MirrorPlace::SqliteFile(world.mirror(context));
-    let failed = |error: mirrorlab_server::store::StoreError| WorldError::Mirror(error.to_string());
+    let mirror = world.mirror(context)?;
+    let failed = |error: MirrorError| WorldError::Mirror(error.to_string());
     if tables.is_empty() {
-        store.invalidate(context, &place, None).map_err(failed)?;
+        mirror.invalidate(None).map_err(failed)?;
     }
     for table in tables {
-        store.invalidate(context, &place, Some(table)).map_err(failed)?;
+        mirror.invalidate(Some(table)).map_err(failed)?;
     }
     Ok(())
-}
-
-fn backup_path(world: &World, context: &str, name: &str) -> std::path::PathBuf {
-    world
-        .dir
-        .join("mirrors")
-        .join(format!("Mirror_{context}.backup-{name}"))
-}
-
-/// Copies one database over another as SQLite's own backup does: whole, and past whoever has it open.
-fn copy(from: &Path, to: &Path) -> Result<(), WorldError> {
-    let failed = |error: rusqlite::Error| {
-        WorldError::Mirror(format!(
-            "cannot copy {} to {}: {}",
-            from.display(),
-            to.display(),
-            explain(&error)
-        ))
-    };
-    let opened = |error: sqlite::OpenError| WorldError::Mirror(error.to_string());
-    let source = sqlite::open(from, false, Durability::Fast, BUSY_WAIT).map_err(opened)?;
-    let mut target = sqlite::open(to, true, Durability::Fast, BUSY_WAIT).map_err(opened)?;
-    let backup = rusqlite::backup::Backup::new(&source, &mut target).map_err(failed)?;
-    backup
-        .run_to_completion(1000, Duration::ZERO, None)
-        .map_err(failed)
 }
 
 fn seconds(length: Duration) -> i64 {

@@ -50,16 +50,11 @@ enum Work {
 }
 
 impl OneCall {
-    /// Stands before `target`, for a call with a body of `body_bytes`.
+    /// Stands before `target`, a host with its port, for a call with a body of `body_bytes`.
     ///
     /// # Errors
     /// Where loopback has no port left.
-    pub fn new(
-        runtime: &Handle,
-        target: SocketAddr,
-        fault: WireFault,
-        body_bytes: usize,
-    ) -> io::Result<OneCall> {
+    pub fn new(runtime: &Handle, target: &str, fault: WireFault, body_bytes: usize) -> io::Result<OneCall> {
         let (give_up, patience) = oneshot::channel();
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         runtime.block_on(async {
@@ -70,7 +65,7 @@ impl OneCall {
                 Work::Closed(socket)
             } else {
                 let passing = Passing {
-                    target,
+                    target: target.to_owned(),
                     fault,
                     halfway: HEAD_BYTES_MIN + body_bytes / 2,
                     give_up: Some(give_up),
@@ -99,7 +94,8 @@ impl OneCall {
 }
 
 struct Passing {
-    target: SocketAddr,
+    /// Host and port.
+    target: String,
     fault: WireFault,
     /// So many bytes of the sender's are somewhere in the middle of its call.
     halfway: usize,
@@ -112,7 +108,7 @@ impl Passing {
         if self.fault == WireFault::ResetBefore {
             return reset(client);
         }
-        let mut server = TcpStream::connect(self.target).await?;
+        let mut server = TcpStream::connect(&self.target).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         if !self.pass_half(&mut client, &mut server).await? {

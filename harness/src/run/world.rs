@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mirrorlab_engines::sqlite::Durability;
-use mirrorlab_protocol::clock::{Clock, ManualClock};
+use mirrorlab_protocol::clock::{Clock, ManualClock, SystemClock};
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_server::admin::MirrorAdmin;
@@ -16,7 +15,6 @@ use mirrorlab_simulator::endpoint::record::Recorder;
 use mirrorlab_simulator::event_log::EventLog;
 use mirrorlab_simulator::office::{Application, Office, OfficeError, OfficeParts, Together};
 use mirrorlab_simulator::schedule::{Pause, Schedule, ScheduleError};
-use mirrorlab_simulator::source::sqlite::SqliteSource;
 use mirrorlab_simulator::source::{Source, SourceError};
 use mirrorlab_simulator::task::{self, TableFilter};
 use rand_chacha::ChaCha8Rng;
@@ -24,8 +22,12 @@ use rand_chacha::ChaCha8Rng;
 use super::admin::RunAdmin;
 use super::faults::{FaultyEndpoint, OwnServer};
 use super::host::{Host, HostError, HostSettings, ServerOptions, Transport};
-use super::keys::{APPLICATION_ID, RunKeys};
+use super::keys::RunKeys;
+use super::mirror::sqlite::SqliteMirrors;
+use super::mirror::{Mirror, MirrorKind, Mirrors};
 use super::population;
+use super::source::{SourceKind, Sources};
+use super::{mirror, source};
 use crate::scenario::model::{CertificateStrategy, QuietTables, Repopulate, Scenario, Settings, Tenant};
 
 /// The source's clock at a scenario's start where the file says nothing: Monday 2026-01-05 08:00 UTC.
@@ -38,10 +40,29 @@ pub struct WorldSettings {
     pub keys: RunKeys,
     /// Draws everything.
     pub seed: u64,
-    /// How calls reach the server.
+    /// Which server is under test, and how calls reach it.
     pub transport: Transport,
+    /// Where mirrors are; `None` where they cannot be reached, so that answers and LSNs alone are judged. A server of our
+    /// own has to have them.
+    pub mirrors: Option<Arc<dyn MirrorKind>>,
+    /// In which database sources are.
+    pub sources: Arc<dyn SourceKind>,
     /// Whether every message is kept, in the world's directory.
     pub keep_messages: bool,
+}
+
+impl WorldSettings {
+    /// Sources and mirrors in SQLite files in each world's own directory; no message is kept.
+    pub fn new(keys: RunKeys, seed: u64, transport: Transport) -> WorldSettings {
+        WorldSettings {
+            keys,
+            seed,
+            transport,
+            mirrors: Some(Arc::new(mirror::sqlite::SqliteFiles::default())),
+            sources: Arc::new(source::sqlite::SqliteFiles),
+            keep_messages: false,
+        }
+    }
 }
 
 /// A world that could not be made, or that broke. It says nothing of the mirror.
@@ -109,6 +130,14 @@ pub struct World {
     pub admin: Arc<RunAdmin>,
     /// SuperOffice, with its tenants and their sources.
     pub office: Office,
+    /// Where mirrors are; `None` where they cannot be reached.
+    pub mirrors: Option<Arc<dyn Mirrors>>,
+    /// Where sources are.
+    pub sources: Arc<dyn Sources>,
+    /// Whether the server's errors are in our words.
+    pub has_our_words: bool,
+    /// Whether the server's log is ours to read.
+    pub has_our_log: bool,
     /// Schedule and retention.
     pub source_clock: Arc<ManualClock>,
     /// As the file sets them, until here.
@@ -129,16 +158,24 @@ impl World {
     pub fn new(scenario: &Scenario, dir: &Path, settings: &WorldSettings) -> Result<World, WorldError> {
         let start = scenario.settings.start.unwrap_or(START);
         let source_clock = Arc::new(ManualClock::new(start));
-        // Both sides live in this process, so the wire's clock is virtual too. It stands still.
-        let wire_clock: Arc<dyn Clock> = Arc::new(ManualClock::new(start));
-        let mirrors = dir.join("mirrors");
-        std::fs::create_dir_all(&mirrors).map_err(|why| WorldError::file(&mirrors, why))?;
-        let admin = Arc::new(RunAdmin::new(mirrors));
+        // Where both sides live in this process, the wire's clock is virtual too. It stands still.
+        let wire_clock: Arc<dyn Clock> = match settings.transport.shares_our_clock() {
+            true => Arc::new(ManualClock::new(start)),
+            false => Arc::new(SystemClock),
+        };
+        std::fs::create_dir_all(dir).map_err(|why| WorldError::file(dir, why))?;
+        let mirrors = settings.mirrors.as_ref().map(|kind| kind.open(dir)).transpose()?;
+        let sources = settings.sources.open(dir)?;
+        let admin = Arc::new(match &mirrors {
+            Some(mirrors) => RunAdmin::at(Arc::clone(mirrors)),
+            None => RunAdmin::at(Arc::new(SqliteMirrors::in_dir(dir.to_owned()))),
+        });
         let host = Arc::new(Host::new(HostSettings {
             keys: settings.keys.clone(),
             dir: dir.to_owned(),
             clock: Arc::clone(&wire_clock),
             admin: Arc::clone(&admin) as Arc<dyn MirrorAdmin>,
+            mirrors: mirrors.clone(),
             transport: settings.transport.clone(),
         })?);
         let mut endpoint: Arc<dyn Endpoint> = Arc::clone(&host) as Arc<dyn Endpoint>;
@@ -158,8 +195,8 @@ impl World {
         let seed = scenario.seed.unwrap_or(settings.seed);
         let office = Office::new(OfficeParts {
             application: Application {
-                id: APPLICATION_ID.to_owned(),
-                key: settings.keys.application.public(),
+                id: settings.keys.application_id.clone(),
+                key: settings.keys.application.clone(),
                 endpoint: Arc::clone(&faults) as Arc<dyn Endpoint>,
             },
             authority: Arc::clone(&settings.keys.authority),
@@ -182,6 +219,10 @@ impl World {
             faults,
             admin,
             office,
+            mirrors,
+            sources,
+            has_our_words: settings.transport.has_our_words(),
+            has_our_log: settings.transport.has_our_log(),
             source_clock,
             settings: scenario.settings.clone(),
             draws: BTreeMap::new(),
@@ -198,16 +239,14 @@ impl World {
 
     fn add_tenant(&mut self, tenant: &Tenant, seed: u64, scenario: &str) -> Result<(), WorldError> {
         let context = tenant.context.value.clone();
-        let sources = self.dir.join("sources");
-        std::fs::create_dir_all(&sources).map_err(|why| WorldError::file(&sources, why))?;
-        let mut source = SqliteSource::open(&self.source(&context), Durability::Fast)?;
+        let mut source = self.sources.make(&context)?;
         source.set_now(self.source_clock.now())?;
         let mut rng = seeded(seed, &[scenario, &context]);
         for table in &tenant.tables {
-            population::fill(&mut source, table, &mut rng)?;
+            population::fill(source.as_mut(), table, &mut rng)?;
         }
         self.draws.insert(context.clone(), rng);
-        self.office.add_tenant(&context, Box::new(source))?;
+        self.office.add_tenant(&context, source)?;
         if tenant.approved {
             self.office.approve(&context)?;
         }
@@ -314,14 +353,14 @@ impl World {
         Ok((self.office.tenant(context)?.source(), draw))
     }
 
-    /// Where a tenant's source is.
-    pub fn source(&self, context: &str) -> PathBuf {
-        self.dir.join("sources").join(format!("{context}.db"))
-    }
-
-    /// Where a tenant's mirror is.
-    pub fn mirror(&self, context: &str) -> PathBuf {
-        self.admin.mirror(context)
+    /// A tenant's mirror.
+    ///
+    /// # Errors
+    /// [`WorldError::Mirror`] where mirrors cannot be reached.
+    pub fn mirror(&self, context: &str) -> Result<Box<dyn Mirror>, WorldError> {
+        let mirrors = self.mirrors.as_ref();
+        let mirrors = mirrors.ok_or_else(|| WorldError::Mirror("nobody said where mirrors are".into()))?;
+        Ok(mirrors.of(context))
     }
 }
 

@@ -67,24 +67,6 @@ impl Scenario {
         })
     }
 
-    /// Whether some step or setting needs hands on the server or its databases, so that the file cannot run against an
-    /// endpoint that only its URL is known of. The text says what for.
-    pub fn needs_own_server(&self) -> Option<String> {
-        if !self.settings.server.is_empty() {
-            return Some("it sets how the server behaves".to_owned());
-        }
-        self.steps
-            .iter()
-            .find(|step| step.kind.needs_own_server())
-            .map(|step| {
-                format!(
-                    "step `{}` on line {} reaches into the server",
-                    step.kind.word(),
-                    step.at.line
-                )
-            })
-    }
-
     /// The file's name without folders, for lists.
     pub fn file_name(&self) -> &Path {
         self.file.file_name().map_or(&self.file, Path::new)
@@ -191,6 +173,24 @@ impl ServerSettings {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == ServerSettings::default()
+    }
+
+    /// The names of those that are set to something else than what a server is without them.
+    pub fn unusual(&self) -> Vec<&'static str> {
+        [
+            ("drop_guard", self.drop_guard == Some(true)),
+            ("refuse_replays", self.refuse_replays == Some(true)),
+            ("do_not_replicate", self.do_not_replicate == Some(true)),
+            (
+                "certificates",
+                self.certificates == Some(CertificateStrategy::Resolver),
+            ),
+            ("clock_skew", self.clock_skew.is_some_and(|seconds| seconds != 0)),
+        ]
+        .into_iter()
+        .filter(|(_, unusual)| *unusual)
+        .map(|(name, _)| name)
+        .collect()
     }
 }
 
@@ -337,17 +337,6 @@ impl StepKind {
             StepKind::Compare(_) => "compare",
             StepKind::RunDue { .. } => "run_due",
             StepKind::Set(_) => "set",
-        }
-    }
-
-    /// Whether it needs hands on the server's process, settings or databases. Comparing does too, but then the runner
-    /// is told where the mirror is.
-    pub fn needs_own_server(&self) -> bool {
-        match self {
-            StepKind::Crash => true,
-            StepKind::Fault(fault) => fault.kind.needs_own_server(),
-            StepKind::Set(settings) => !settings.server.is_empty(),
-            _ => false,
         }
     }
 }

@@ -118,14 +118,6 @@ impl FaultKind {
     pub fn heals(&self) -> bool {
         !matches!(self, FaultKind::ArrivesAgain | FaultKind::Overtaken)
     }
-
-    /// Whether it needs a server that is this run's own: one of which only the URL is known cannot meet it.
-    pub fn needs_own_server(&self) -> bool {
-        matches!(
-            self,
-            FaultKind::StopServer | FaultKind::DiskFull | FaultKind::Locked
-        )
-    }
 }
 
 /// As a file writes it: `http: 503`.

@@ -4,6 +4,7 @@
 //! followed and no proxy is used: what answers is what the URL names, and a redirect is an HTTP status like any other.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use mirrorlab_protocol::names::CONTENT_TYPE;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use reqwest::Url;
-use reqwest::header::{CONNECTION, CONTENT_TYPE as CONTENT_TYPE_NAME};
+use reqwest::header::{CONNECTION, CONTENT_TYPE as CONTENT_TYPE_NAME, HOST};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -58,6 +60,9 @@ pub struct HttpsOptions {
     pub seed: u64,
     /// Whether the endpoint is asked to close the connection after each answer.
     pub close: bool,
+    /// Where to connect, whatever the URL's host stands for: something that passes bytes on to it. What is sent, and whose
+    /// certificate is expected, stays as the URL says.
+    pub connect_to: Option<SocketAddr>,
 }
 
 impl HttpsOptions {
@@ -71,6 +76,7 @@ impl HttpsOptions {
             reply_bytes_max: REPLY_BYTES_MAX_DEFAULT,
             seed: 0,
             close: false,
+            connect_to: None,
         }
     }
 }
@@ -102,7 +108,10 @@ pub enum HttpsError {
 /// An endpoint over the network. Its calls block, and must not come from a thread of the runtime it is given.
 pub struct HttpsEndpoint {
     client: reqwest::Client,
+    /// As it was given.
     url: Url,
+    /// As it is connected to: the same, unless [`HttpsOptions::connect_to`] says otherwise.
+    dialled: Url,
     runtime: Handle,
     options: HttpsOptions,
     ids: Mutex<ChaCha8Rng>,
@@ -115,8 +124,22 @@ impl HttpsEndpoint {
     /// [`HttpsError`].
     pub fn new(options: HttpsOptions, runtime: Handle) -> Result<HttpsEndpoint, HttpsError> {
         let url = check_url(&options.url)?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(&options.trust, &url)?)
+        let mut builder = reqwest::Client::builder();
+        let mut dialled = url.clone();
+        let mut expected = None;
+        if let Some(address) = options.connect_to {
+            let wrong = |()| HttpsError::Setup(format!("{url} cannot be connected to at {address}"));
+            dialled.set_port(Some(address.port())).map_err(wrong)?;
+            match url.domain() {
+                Some(domain) => builder = builder.resolve(domain, address),
+                None => {
+                    dialled.set_ip_host(address.ip()).map_err(wrong)?;
+                    expected = server_name(&url);
+                }
+            }
+        }
+        let client = builder
+            .tls_backend_preconfigured(tls_config(&options.trust, &url, expected)?)
             .connect_timeout(options.connect_timeout)
             .timeout(options.call_timeout)
             .redirect(reqwest::redirect::Policy::none())
@@ -128,6 +151,7 @@ impl HttpsEndpoint {
         Ok(HttpsEndpoint {
             client,
             url,
+            dialled,
             runtime,
             options,
             ids,
@@ -137,6 +161,12 @@ impl HttpsEndpoint {
     /// The URL that is called.
     pub fn url(&self) -> &str {
         self.url.as_str()
+    }
+
+    /// The URL's host and port, as one connects to them.
+    pub fn host_and_port(&self) -> String {
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.url.host_str().unwrap_or_default())
     }
 
     /// `Request-Id` and `Traceparent`, as .NET's diagnostics write them (seen).
@@ -176,7 +206,12 @@ impl HttpsEndpoint {
 
     async fn exchange(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
         let (request_id, trace_parent) = self.request_ids();
-        let mut request = self.client.post(self.url.clone());
+        let mut request = self.client.post(self.dialled.clone());
+        if self.dialled != self.url {
+            let host = self.url.host_str().unwrap_or_default();
+            let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            request = request.header(HOST, format!("{host}{port}"));
+        }
         if self.options.close {
             request = request.header(CONNECTION, "close");
         }
@@ -306,34 +341,57 @@ fn check_url(text: &str) -> Result<Url, HttpsError> {
 /// # Errors
 /// [`HttpsError`].
 pub fn client_config(trust: &Trust) -> Result<ClientConfig, HttpsError> {
-    verified(trust, false)
+    verified(trust, false, None)
 }
 
-fn tls_config(trust: &Trust, url: &Url) -> Result<ClientConfig, HttpsError> {
-    verified(trust, url.scheme() == "http")
+/// `expected` is whose certificate it has to be, where that is not who is connected to.
+fn tls_config(
+    trust: &Trust,
+    url: &Url,
+    expected: Option<ServerName<'static>>,
+) -> Result<ClientConfig, HttpsError> {
+    verified(trust, url.scheme() == "http", expected)
 }
 
-fn verified(trust: &Trust, plain: bool) -> Result<ClientConfig, HttpsError> {
+fn server_name(url: &Url) -> Option<ServerName<'static>> {
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    ServerName::try_from(host.to_owned()).ok()
+}
+
+fn verified(
+    trust: &Trust,
+    plain: bool,
+    expected: Option<ServerName<'static>>,
+) -> Result<ClientConfig, HttpsError> {
     let setup = |error: rustls::Error| HttpsError::Setup(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(setup)?;
-    let verified = match trust {
-        Trust::File(file) => builder.with_root_certificates(read_authorities(file)?),
+    let verifier: Arc<dyn ServerCertVerifier> = match trust {
         // Not asked for a plain URL: a system may have no authorities at all.
-        Trust::System if plain => builder.with_root_certificates(RootCertStore::empty()),
-        Trust::System => {
-            let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(setup)?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
+        Trust::System if plain => {
+            return Ok(builder
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth());
         }
-        Trust::Anyone => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AcceptAnyone(provider))),
+        Trust::File(file) => {
+            let roots = Arc::new(read_authorities(file)?);
+            WebPkiServerVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|error| HttpsError::Setup(error.to_string()))?
+        }
+        Trust::System => Arc::new(rustls_platform_verifier::Verifier::new(provider).map_err(setup)?),
+        Trust::Anyone => Arc::new(AcceptAnyone(provider)),
     };
-    Ok(verified.with_no_client_auth())
+    let verifier = match expected {
+        Some(name) => Arc::new(Expects { name, verifier }),
+        None => verifier,
+    };
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth())
 }
 
 fn read_authorities(file: &Path) -> Result<RootCertStore, HttpsError> {
@@ -353,6 +411,49 @@ fn read_authorities(file: &Path) -> Result<RootCertStore, HttpsError> {
         ));
     }
     Ok(store)
+}
+
+/// Expects the certificate of somebody else than who is connected to.
+#[derive(Debug)]
+struct Expects {
+    name: ServerName<'static>,
+    verifier: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for Expects {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier
+            .verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate; that its key signed the handshake is still checked.

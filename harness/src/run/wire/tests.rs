@@ -39,7 +39,13 @@ fn call(fault: WireFault) -> (Option<Seen>, Result<Vec<u8>, ErrorKind>) {
         .build()
         .unwrap();
     let (target, serving) = server();
-    let mut proxy = OneCall::new(runtime.handle(), target, fault, CALL - HEAD_BYTES_MIN).unwrap();
+    let mut proxy = OneCall::new(
+        runtime.handle(),
+        &target.to_string(),
+        fault,
+        CALL - HEAD_BYTES_MIN,
+    )
+    .unwrap();
     let gives_up = matches!(fault, WireFault::Stalled | WireFault::AnswerLate);
     let mut exchange = || -> io::Result<Vec<u8>> {
         let mut stream = Socket::connect((Ipv4Addr::LOCALHOST, proxy.port))?;

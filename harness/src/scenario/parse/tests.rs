@@ -147,7 +147,6 @@ fn a_scenario_means_what_it_says() {
         "- change: {contact: {update: 20, delete: 5}}"
     );
     assert!(scenario.ends_with_compare());
-    assert_eq!(scenario.needs_own_server(), None);
 }
 
 #[test]
@@ -251,23 +250,6 @@ fn tables_are_known_as_the_steps_make_and_lose_them() {
          \x20 - change: {PERSON: {delete: 10}}\n\
          \x20 - mirror: {expect: {person: {}}}\n",
     );
-}
-
-#[test]
-fn what_sets_the_server_cannot_run_against_a_mere_url() {
-    let needs = |text: &str| read(text).unwrap().needs_own_server();
-    let file = |settings: &str, step: &str| {
-        format!(
-            "id: x\ntitle: t\ncites: c\nsettings: {settings}\nsource: {{tables: {{contact: 1}}}}\nsteps:\n  - {step}\n  - mirror\n"
-        )
-    };
-    assert!(needs(&file("{server: {drop_guard: true}}", "mirror")).is_some());
-    assert_eq!(
-        needs(&file("{batch_size: 5000}", "crash")).unwrap(),
-        "step `crash` on line 7 reaches into the server"
-    );
-    assert!(needs(&file("{}", "fault: {server: stops}")).is_some());
-    assert!(needs(&file("{}", "set: {repopulate: only_ahead}")).is_none());
 }
 
 proptest::proptest! {
