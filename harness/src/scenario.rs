@@ -1,6 +1,7 @@
 //! Scenario files: what they can say, and how they are read.
 //!
 //! - [`discover`]: files and folders into a list of scenarios.
+//! - [`emit`]: the model into a file's text.
 //! - [`parse`]: a file's text into the model, or into everything that is wrong with it.
 //! - [`model`]: a scenario as the runner sees it: tenants, settings, steps.
 //! - [`expect`]: what a step's result must hold.
@@ -11,6 +12,7 @@
 //! - [`yaml`]: the YAML beneath, with limits.
 
 pub mod discover;
+pub mod emit;
 pub mod expect;
 pub mod grammar;
 pub mod mistake;

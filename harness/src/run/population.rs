@@ -5,7 +5,7 @@ use mirrorlab_simulator::source::{Change, Source};
 use rand_chacha::ChaCha8Rng;
 
 use super::world::{WorldError, table_of};
-use crate::scenario::model::{self, TableSpec};
+use crate::scenario::model::{self, TableSpec, WrittenRows};
 
 /// Makes a table with its first rows. What is there before tracking begins is no change.
 ///
@@ -47,5 +47,31 @@ pub fn change(
         };
         draw::draw_changes(source, &table, &counts, &Style::default(), rng)?;
     }
+    Ok(())
+}
+
+/// Makes a step's written changes: one transaction.
+///
+/// # Errors
+/// [`WorldError`].
+pub fn written(source: &mut dyn Source, tables: &[WrittenRows]) -> Result<(), WorldError> {
+    let mut changes: Vec<(&str, Change)> = Vec::new();
+    for table in tables {
+        let name = table.table.as_str();
+        changes.extend(table.delete.iter().map(|key| (name, Change::Delete(key.clone()))));
+        changes.extend(
+            table
+                .key_change
+                .iter()
+                .map(|(old, new)| (name, Change::Update(old.clone(), vec![(0, new.clone())]))),
+        );
+        for row in &table.update {
+            let (key, others) = row.split_first().ok_or_else(|| WorldError::Step("a row without a key".into()))?;
+            let others = others.iter().cloned().enumerate().map(|(at, value)| (at + 1, value));
+            changes.push((name, Change::Update(key.clone(), others.collect())));
+        }
+        changes.extend(table.insert.iter().map(|row| (name, Change::Insert(row.clone()))));
+    }
+    source.transact(&changes)?;
     Ok(())
 }

@@ -126,6 +126,7 @@ fn on_source(world: &mut World, context: &str, kind: &StepKind) -> Result<(), Wo
     let (source, rng) = world.source_and_draw(context)?;
     match kind {
         StepKind::Change(change) => population::change(source, rng, change)?,
+        StepKind::Rows(tables) => population::written(source, tables)?,
         StepKind::Sql(statements) => statements.iter().try_for_each(|sql| source.execute(sql))?,
         StepKind::Table(tables) => tables
             .iter()

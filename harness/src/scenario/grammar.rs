@@ -81,6 +81,7 @@ pub const STEP: Shape = closed(
         "withdraw",
         "mirror",
         "change",
+        "rows",
         "sql",
         "table",
         "alter",
@@ -122,6 +123,10 @@ pub const CHANGES: Shape = closed(
         "delete_then_insert",
     ],
 );
+/// `rows`
+pub const ROWS: Shape = open("rows", &["tenant"], "a table");
+/// What happens to one table in `rows`.
+pub const WRITTEN_ROWS: Shape = closed("written_rows", &["delete", "key_change", "update", "insert"]);
 /// `sql`
 pub const SQL: Shape = closed("sql", &["tenant", "run"]);
 /// `table`
@@ -232,7 +237,7 @@ pub const RUN_DUE_EXPECT: Shape = open(
 );
 
 /// All of them.
-pub const ALL: [&Shape; 36] = [
+pub const ALL: [&Shape; 38] = [
     &SCENARIO,
     &SETTINGS,
     &SERVER,
@@ -246,6 +251,8 @@ pub const ALL: [&Shape; 36] = [
     &MIRROR,
     &CHANGE,
     &CHANGES,
+    &ROWS,
+    &WRITTEN_ROWS,
     &SQL,
     &NEW_TABLES,
     &ALTER,

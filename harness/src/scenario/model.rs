@@ -252,6 +252,8 @@ pub enum StepKind {
     Mirror(PerTenant<MirrorExpect>),
     /// Drawn changes of the source.
     Change(Change),
+    /// Written changes of the source, one transaction.
+    Rows(Vec<WrittenRows>),
     /// A person's SQL on the source, one transaction each.
     Sql(Vec<Spanned<String>>),
     /// New source tables.
@@ -317,6 +319,7 @@ impl StepKind {
             StepKind::Withdraw => "withdraw",
             StepKind::Mirror(_) => "mirror",
             StepKind::Change(_) => "change",
+            StepKind::Rows(_) => "rows",
             StepKind::Sql(_) => "sql",
             StepKind::Table(_) => "table",
             StepKind::Alter(_) => "alter",
@@ -385,6 +388,39 @@ impl TableChange {
     /// Whether a second transaction follows.
     pub fn has_second_half(&self) -> bool {
         self.insert_then_update + self.insert_then_delete + self.delete_then_insert > 0
+    }
+}
+
+/// What becomes of one table's rows, written out, in this order.
+#[derive(Debug, Clone)]
+pub struct WrittenRows {
+    /// The table.
+    pub table: Spanned<String>,
+    /// Keys of rows that go.
+    pub delete: Vec<Value<'static>>,
+    /// Rows that get another key: the old and the new one.
+    pub key_change: Vec<(Value<'static>, Value<'static>)>,
+    /// Rows as they are from now on, found by their key.
+    pub update: Vec<Vec<Value<'static>>>,
+    /// New rows.
+    pub insert: Vec<Vec<Value<'static>>>,
+}
+
+impl WrittenRows {
+    /// Of a table of which nothing is said yet.
+    pub fn of(table: Spanned<String>) -> WrittenRows {
+        WrittenRows {
+            table,
+            delete: Vec::new(),
+            key_change: Vec::new(),
+            update: Vec::new(),
+            insert: Vec::new(),
+        }
+    }
+
+    /// How many rows it speaks of.
+    pub fn count(&self) -> usize {
+        self.delete.len() + self.key_change.len() + self.update.len() + self.insert.len()
     }
 }
 

@@ -136,6 +136,7 @@ impl Steps<'_> {
             }
             "run_due" => self.run_due(body),
             "change" => self.change(body),
+            "rows" => self.rows(body),
             "sql" => self.sql(body),
             "mirror_sql" => self.mirror_sql(body),
             "table" => self.table(body),
@@ -277,6 +278,7 @@ impl Steps<'_> {
 fn needs(word: &str) -> (&'static str, &'static str) {
     match word {
         "change" => ("tables and what happens to their rows", "{contact: {update: 20}}"),
+        "rows" => ("tables and their rows", "{contact: {delete: [1]}}"),
         "sql" => ("a SQL statement", "delete from contact where contact_id = 1"),
         "mirror_sql" => ("a SQL statement", "drop table contact"),
         "table" => ("tables", "{person: 20}"),

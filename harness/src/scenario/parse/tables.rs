@@ -12,7 +12,7 @@ use super::reader::Reader;
 use crate::scenario::Catalogue;
 use crate::scenario::grammar;
 use crate::scenario::mistake::{Mistake, all_of, closest};
-use crate::scenario::model::{ColumnChange, TableSpec};
+use crate::scenario::model::{ColumnChange, TableSpec, WrittenRows};
 use crate::scenario::place::{At, Spanned};
 use crate::scenario::yaml::{Data, Key, Node};
 
@@ -166,6 +166,59 @@ fn rows(reader: &mut Reader, table: &Table, list: &[Node]) -> Vec<Vec<Value<'sta
         rows.push(row);
     }
     rows
+}
+
+/// What becomes of one table's rows in a `rows` step.
+pub(super) fn written_rows(
+    reader: &mut Reader,
+    table: &Table,
+    name: Spanned<String>,
+    node: &Node,
+) -> Option<WrittenRows> {
+    let fields = reader.fields(node, &grammar::WRITTEN_ROWS)?;
+    let before = reader.mistakes.len();
+    let mut written = WrittenRows::of(name);
+    let list = |reader: &mut Reader, key: &str, what: &str| -> &[Node] {
+        match fields.get(key) {
+            None => &[],
+            Some(Node {
+                data: Data::List(list),
+                ..
+            }) if !list.is_empty() => list,
+            Some(node) => {
+                reader.wrong(node, what);
+                &[]
+            }
+        }
+    };
+    for node in list(reader, "delete", "a list of keys") {
+        written.delete.extend(value(reader, node, table.key()));
+    }
+    for node in list(reader, "key_change", "a list of pairs: the old key and the new one") {
+        let Data::List(pair) = &node.data else {
+            reader.wrong(node, "a pair: the old key and the new one");
+            continue;
+        };
+        let [old, new] = pair.as_slice() else {
+            reader.wrong(node, "a pair: the old key and the new one");
+            continue;
+        };
+        if let (Some(old), Some(new)) = (value(reader, old, table.key()), value(reader, new, table.key())) {
+            written.key_change.push((old, new));
+        }
+    }
+    let nodes = list(reader, "update", "a list of rows");
+    written.update = rows(reader, table, nodes);
+    let nodes = list(reader, "insert", "a list of rows");
+    written.insert = rows(reader, table, nodes);
+    if written.count() == 0 && reader.mistakes.len() == before {
+        reader.note(Mistake::new(
+            node.at,
+            format!("nothing happens to `{}`", written.table),
+            "no change is named",
+        ));
+    }
+    (reader.mistakes.len() == before).then_some(written)
 }
 
 fn value(reader: &mut Reader, cell: &Node, column: &Column) -> Option<Value<'static>> {

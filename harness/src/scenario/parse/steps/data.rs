@@ -121,6 +121,32 @@ impl Steps<'_> {
         Some(change)
     }
 
+    pub(super) fn rows(&mut self, body: &Node) -> Option<Read> {
+        let fields = self.reader.fields(body, &grammar::ROWS)?;
+        let tenant = self.tenant(&fields)?;
+        let mut all = Vec::new();
+        for (key, node) in &fields.others {
+            let name = Spanned::new(key.text.clone(), key.at);
+            let Some(known) = self.ledger.need_table(self.reader, tenant.as_ref(), &name) else {
+                continue;
+            };
+            all.extend(tables::written_rows(self.reader, &known.table, name, node));
+        }
+        if fields.others.is_empty() {
+            self.reader
+                .note(Mistake::new(body.at, "nothing is changed", "no table is named"));
+        }
+        // How many rows a table has then depends on which keys were there.
+        for state in self.ledger.of(tenant.as_ref()) {
+            for written in &all {
+                if let Some(known) = state.tables.get_mut(&fold(&written.table)) {
+                    known.rows = None;
+                }
+            }
+        }
+        Some((tenant, StepKind::Rows(all)))
+    }
+
     fn statements(&mut self, node: &Node) -> Vec<Spanned<String>> {
         let list = self
             .reader
