@@ -4,6 +4,7 @@
 //! - [`compare`]: whether two databases hold the same tables and rows
 //! - [`defects`]: servers with one mistake each, which every run must catch
 //! - [`conformance`]: whether an endpoint, whosever it is, keeps to the rules of the wire
+//! - [`fuzz`]: histories drawn at random, run and shrunk
 //! - [`keyset`]: the certificates and keys of one trial
 //! - [`report`]: what a run found, for people and for programs
 //! - [`run`]: scenarios, step by step, in a world of their own
@@ -13,6 +14,7 @@ pub mod cli;
 pub mod compare;
 pub mod conformance;
 pub mod defects;
+pub mod fuzz;
 pub mod keyset;
 pub mod report;
 pub mod run;

@@ -86,6 +86,11 @@ impl Counter {
         self.struck
     }
 
+    /// Whether it counts this tenant's calls.
+    pub fn is_about(&self, context: &str) -> bool {
+        self.tenant.as_deref().is_none_or(|tenant| tenant == context)
+    }
+
     /// Whether it will never strike again.
     pub fn is_spent(&self) -> bool {
         self.hit

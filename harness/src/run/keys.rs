@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mirrorlab_protocol::answer;
-use mirrorlab_protocol::keys::{PrivateKey, PublicKey};
+use mirrorlab_protocol::keys::{KeyError, PrivateKey, PublicKey};
 use mirrorlab_simulator::authority::{Authority, AuthorityError};
 
 use crate::conformance::keys::{CallerKeys, CallerKeysError};
@@ -36,6 +36,9 @@ pub enum KeysError {
     /// They could not be made.
     #[error(transparent)]
     Set(#[from] KeySetError),
+    /// The application's key is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// They are no authority's.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -53,6 +56,33 @@ pub enum KeysError {
 }
 
 impl RunKeys {
+    /// The test keys of this repository, which everybody knows: for runs in one process that must give the same bytes
+    /// each time. There is no TLS with them.
+    ///
+    /// # Errors
+    /// [`KeysError`], never in fact: the keys are part of the program.
+    pub fn fixed() -> Result<RunKeys, KeysError> {
+        const CERTIFICATE: &str = include_str!("../../../fixtures/keys/superoffice.crt.pem");
+        const KEY: &str = include_str!("../../../fixtures/keys/superoffice.key.pem");
+        const APPLICATION: &str = include_str!("../../../fixtures/keys/application.key.xml");
+        let application = PrivateKey::from_text(APPLICATION)?;
+        Ok(RunKeys {
+            application_id: APPLICATION_ID.to_owned(),
+            authority: Arc::new(Authority::from_text(CERTIFICATE, KEY)?),
+            application: application.public(),
+            signer: Some(application.clone()),
+            set: Some(Arc::new(KeySet {
+                superoffice_certificate: CERTIFICATE.to_owned(),
+                superoffice_key: KEY.to_owned(),
+                application_key: application,
+                tls_certificate: String::new(),
+                tls_key: String::new(),
+                tls_ca: String::new(),
+                tls_valid_to: String::new(),
+            })),
+        })
+    }
+
     /// Makes them, from the system's randomness: nothing that a run shows depends on them. `now`, in seconds since 1970
     /// UTC, dates the certificates.
     ///

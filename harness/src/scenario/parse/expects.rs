@@ -90,7 +90,7 @@ impl Expects<'_> {
         let mut tables = Vec::new();
         for (key, node) in entries {
             let name = Spanned::new(key.text.clone(), key.at);
-            if self.check_table(&name, fields) {
+            if only_in_mirror(node) || self.check_table(&name, fields) {
                 tables.extend(one(self, name, node));
             }
         }
@@ -359,6 +359,16 @@ impl Expects<'_> {
         }
         Some(SqlExpect { at: node.at, rows })
     }
+}
+
+/// Whether a table is expected in the mirror alone: a partner's own is nowhere else in the file.
+fn only_in_mirror(node: &Node) -> bool {
+    let Data::Map(entries) = &node.data else {
+        return false;
+    };
+    entries.iter().any(|(key, node)| {
+        key.text == "only_in" && matches!(&node.data, Data::Scalar { text, .. } if text == "mirror")
+    })
 }
 
 fn pattern(text: Spanned<String>) -> Spanned<TextPattern> {

@@ -1,0 +1,122 @@
+//! One case: a history, written as its file, read again, and run.
+
+use std::path::{Path, PathBuf};
+
+use super::draw::History;
+use super::property::Property;
+use crate::report::{Failure, Verdict};
+use crate::run::host::Transport;
+use crate::run::keys::RunKeys;
+use crate::run::runner::{self, RunSettings};
+use crate::run::world::WorldSettings;
+use crate::scenario::Catalogue;
+use crate::scenario::emit::emit;
+use crate::scenario::model::Scenario;
+use crate::scenario::parse::parse;
+
+/// The seed of every world's tokens: one for all, so that the same signatures are made once. A file that is run by
+/// itself with `mirrorlab run` has the same.
+pub const WORLD_SEED: u64 = 1;
+
+/// Where cases run.
+#[derive(Clone)]
+pub struct Ground {
+    /// Keys of all cases.
+    pub keys: RunKeys,
+    /// How calls reach the server, and which server it is.
+    pub transport: Transport,
+    /// Worlds are made in here, a directory each.
+    pub dir: PathBuf,
+    /// Whether worlds stay, with every message.
+    pub keep: bool,
+}
+
+/// What came of a case.
+#[derive(Debug, Clone)]
+pub enum Ran {
+    /// Every property held.
+    Held,
+    /// One did not.
+    Failed(Box<Broken>),
+    /// The run itself broke, which says nothing of the mirror.
+    Stuck(String),
+}
+
+/// A property that did not hold.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// Which.
+    pub property: Property,
+    /// The scenario's check that failed, as `mirrorlab run` tells it.
+    pub check: String,
+    /// Which step of the history, from 0; none where it was the file's end.
+    pub step: usize,
+    /// How many cycles had begun by then.
+    pub cycles: u64,
+    /// The failure as it was reported.
+    pub failure: Failure,
+}
+
+/// A history as its file says it.
+///
+/// # Errors
+/// A text where the file is not one: a mistake of the fuzzer's own.
+pub fn written(history: &History, file: &Path) -> Result<Scenario, String> {
+    let text = emit(&history.scenario);
+    // Every table of a history says its columns.
+    parse(file, &text, &Catalogue::default())
+        .map_err(|mistakes| format!("{}\n{text}", mistakes.render(110, false)))
+}
+
+/// Runs a history.
+pub fn run(history: &History, ground: &Ground) -> Ran {
+    let file = PathBuf::from(format!("{}.yaml", history.scenario.id.value));
+    let scenario = match written(history, &file) {
+        Ok(scenario) => scenario,
+        Err(why) => return Ran::Stuck(format!("the drawn history is no scenario file: {why}")),
+    };
+    let settings = RunSettings {
+        world: WorldSettings {
+            keys: ground.keys.clone(),
+            seed: WORLD_SEED,
+            transport: ground.transport.clone(),
+            keep_messages: ground.keep,
+        },
+        jobs: 1,
+        dir: ground.dir.clone(),
+        keep: ground.keep,
+    };
+    match runner::one(&scenario, &settings).verdict {
+        Verdict::Held => Ran::Held,
+        Verdict::Skipped { reason } | Verdict::Broken { reason } => Ran::Stuck(reason),
+        Verdict::Failed { failures } => match failures.into_iter().next() {
+            Some(failure) => Ran::Failed(Box::new(broken(history, &scenario, failure))),
+            None => Ran::Stuck("a failure without one".into()),
+        },
+    }
+}
+
+fn broken(history: &History, scenario: &Scenario, failure: Failure) -> Broken {
+    let line = failure.line.unwrap_or(usize::MAX);
+    let step = scenario
+        .steps
+        .iter()
+        .rposition(|step| step.at.line <= line)
+        .unwrap_or_default();
+    let cycles = history.foreseen.iter().take(step + 1).map(|f| f.cycles).sum();
+    let about = history.foreseen.get(step).map_or(Property::Equal, |f| f.about);
+    let property = match (failure.check.as_str(), about) {
+        ("event-missing", _) => Property::Told,
+        ("cycle-error-text", _) => Property::Refused,
+        ("cycle-wiped" | "cycle-rows" | "cycle-quiet", Property::Cycle) => Property::Sent,
+        ("cycle-outcome", Property::Sent) => Property::Cycle,
+        (_, about) => about,
+    };
+    Broken {
+        property,
+        check: failure.check.clone(),
+        step,
+        cycles,
+        failure,
+    }
+}
