@@ -123,7 +123,11 @@ impl TenantView {
 
     /// Source and mirror, compared; `None` where it is not foreseen what a comparison finds.
     pub fn differences(&self) -> Option<Vec<(String, Difference)>> {
-        let taken = self.mirror.own.iter().any(|name| self.source.tables.contains_key(name));
+        let taken = self
+            .mirror
+            .own
+            .iter()
+            .any(|name| self.source.tables.contains_key(name));
         if taken || self.dropped_by_hand {
             return None;
         }
@@ -314,9 +318,9 @@ impl View {
                         .all(|c| self.tenants[c].mirror.tables.is_empty() && !self.tenants[c].mirror_made)
             }
             Trouble::Fault(F::ArrivesAgain | F::Overtaken) => only(&rows_or_wipe) && self.counts_calls(),
-            Trouble::Token(TokenDefect::Repeated) => hit
-                .operation
-                .is_some_and(|o| o != Operation::Authenticate),
+            Trouble::Token(TokenDefect::Repeated) => {
+                hit.operation.is_some_and(|o| o != Operation::Authenticate)
+            }
             Trouble::Token(TokenDefect::ForeignTenant(_)) => only(&rows_or_wipe),
             _ => true,
         };
@@ -900,10 +904,8 @@ fn on_tenant(view: &mut TenantView, kind: &StepKind, now: i64) -> Option<()> {
 /// `alter table a rename to b; alter table b rename to A;`: other letters, the same name.
 fn renamed(view: &mut TenantView, text: &str) -> Option<()> {
     let words: Vec<&str> = text.split([' ', ';']).filter(|w| !w.is_empty()).collect();
-    let (
-        ["alter", "table", old, "rename", "to", between],
-        ["alter", "table", again, "rename", "to", new],
-    ) = words.split_at_checked(6)?
+    let (["alter", "table", old, "rename", "to", between], ["alter", "table", again, "rename", "to", new]) =
+        words.split_at_checked(6)?
     else {
         return None;
     };

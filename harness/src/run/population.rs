@@ -66,8 +66,14 @@ pub fn written(source: &mut dyn Source, tables: &[WrittenRows]) -> Result<(), Wo
                 .map(|(old, new)| (name, Change::Update(old.clone(), vec![(0, new.clone())]))),
         );
         for row in &table.update {
-            let (key, others) = row.split_first().ok_or_else(|| WorldError::Step("a row without a key".into()))?;
-            let others = others.iter().cloned().enumerate().map(|(at, value)| (at + 1, value));
+            let (key, others) = row
+                .split_first()
+                .ok_or_else(|| WorldError::Step("a row without a key".into()))?;
+            let others = others
+                .iter()
+                .cloned()
+                .enumerate()
+                .map(|(at, value)| (at + 1, value));
             changes.push((name, Change::Update(key.clone(), others.collect())));
         }
         changes.extend(table.insert.iter().map(|row| (name, Change::Insert(row.clone()))));

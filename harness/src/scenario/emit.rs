@@ -22,6 +22,7 @@ use super::model::{
     Repopulate, Scenario, Settings, Step, StepKind, TableSpec, Tenant, WrittenRows,
 };
 use super::place::Spanned;
+use super::shapes::Shapes;
 
 /// The text of a scenario file.
 pub fn emit(scenario: &Scenario) -> String {
@@ -41,17 +42,13 @@ pub fn emit(scenario: &Scenario) -> String {
         [only] if only.context.value == ONLY_TENANT => file.push(("source", tenant(only))),
         all => file.push((
             "tenants",
-            Doc::Map(
-                all.iter()
-                    .map(|t| (t.context.value.clone(), tenant(t)))
-                    .collect(),
-            ),
+            Doc::Map(all.iter().map(|t| (t.context.value.clone(), tenant(t))).collect()),
         )),
     }
     let mut text = Doc::map(file).file();
     text.push_str("steps:\n");
     // Which columns a table has at each step says of which types its rows' values are.
-    let mut shapes = values::Shapes::new(scenario);
+    let mut shapes = Shapes::new(scenario);
     for step in &scenario.steps {
         text.push_str(&self::step(step, &shapes).item());
         shapes.after(step);
@@ -225,7 +222,7 @@ fn short(step: &Step, key: &str, body: Doc) -> Doc {
     }
 }
 
-fn step(step: &Step, shapes: &values::Shapes) -> Doc {
+fn step(step: &Step, shapes: &Shapes) -> Doc {
     let word = step.kind.word();
     let own = |parts: Vec<(&str, Doc)>| {
         let parts = parts
@@ -277,10 +274,7 @@ fn step(step: &Step, shapes: &values::Shapes) -> Doc {
         }
         StepKind::Alter(alters) => Some(about(
             step,
-            alters
-                .iter()
-                .map(|a| (a.table.value.clone(), alter(a)))
-                .collect(),
+            alters.iter().map(|a| (a.table.value.clone(), alter(a))).collect(),
         )),
         StepKind::Drop(tables) | StepKind::Truncate(tables) => Some(short(step, "tables", names(tables))),
         StepKind::Invalidate(tables) => match (&step.tenant, tables.as_slice()) {

@@ -234,7 +234,9 @@ pub(super) fn wider(ty: ColumnType) -> Option<ColumnType> {
         ColumnType::TinyInt => Some(ColumnType::SmallInt),
         ColumnType::SmallInt => Some(ColumnType::Int),
         ColumnType::Int => Some(ColumnType::BigInt),
-        ColumnType::NVarChar(Length::Limit(n)) if n < 2000 => Some(ColumnType::NVarChar(Length::Limit(n * 2))),
+        ColumnType::NVarChar(Length::Limit(n)) if n < 2000 => {
+            Some(ColumnType::NVarChar(Length::Limit(n * 2)))
+        }
         ColumnType::NVarChar(Length::Limit(_)) => Some(ColumnType::NVarChar(Length::Max)),
         _ => None,
     }

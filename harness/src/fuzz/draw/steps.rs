@@ -109,7 +109,13 @@ impl Drawer {
 
     /// One of a tenant's source tables.
     fn table_of(&mut self, tenant: &str) -> Option<Table> {
-        let tables: Vec<Table> = self.of(tenant).source.tables.values().map(|t| t.shape.clone()).collect();
+        let tables: Vec<Table> = self
+            .of(tenant)
+            .source
+            .tables
+            .values()
+            .map(|t| t.shape.clone())
+            .collect();
         (!tables.is_empty()).then(|| pick::one(&mut self.rng, &tables).clone())
     }
 
@@ -161,7 +167,9 @@ impl Drawer {
         for _ in 0..1 + pick::below(&mut self.rng, 2) {
             let mut written: Vec<WrittenRows> = Vec::new();
             for _ in 0..1 + pick::below(&mut self.rng, 2) {
-                let Some(table) = self.table_of(tenant) else { return };
+                let Some(table) = self.table_of(tenant) else {
+                    return;
+                };
                 if table.columns.len() > 1 && !written.iter().any(|w| fold(&w.table) == fold(&table.name)) {
                     written.push(self.changes(tenant, &table));
                 }
@@ -254,7 +262,9 @@ impl Drawer {
             }
             _ => |_| true,
         };
-        let Some(hit) = self.hit(tenant, fits, true) else { return };
+        let Some(hit) = self.hit(tenant, fits, true) else {
+            return;
+        };
         let fault = Fault { kind, hit };
         if self.push(Some(tenant), StepKind::Fault(fault)) {
             self.cycle(Some(tenant));
@@ -315,14 +325,18 @@ impl Drawer {
             TokenDefect::Repeated => |c| c.0 != Operation::Authenticate,
             _ => |_| true,
         };
-        let Some(hit) = self.hit(tenant, fits, true) else { return };
+        let Some(hit) = self.hit(tenant, fits, true) else {
+            return;
+        };
         if self.push(Some(tenant), StepKind::Token(TokenFault { defect, hit })) {
             self.cycle(Some(tenant));
         }
     }
 
     fn alter(&mut self, tenant: &str) {
-        let Some(table) = self.table_of(tenant) else { return };
+        let Some(table) = self.table_of(tenant) else {
+            return;
+        };
         // A table that may not be in place in a mirror of which little is known would be guesswork.
         let view = self.of(tenant);
         if !view.lsns_known || !view.rows_known {
@@ -346,15 +360,21 @@ impl Drawer {
             }
             6 | 7 => {
                 let at = pick::index(&mut self.rng, table.columns.len().max(2) - 1) + 1;
-                let Some(column) = after.columns.get_mut(at) else { return };
-                let Some(wider) = shape::wider(column.ty) else { return };
+                let Some(column) = after.columns.get_mut(at) else {
+                    return;
+                };
+                let Some(wider) = shape::wider(column.ty) else {
+                    return;
+                };
                 column.ty = wider;
                 ColumnChange::Widen(bare(column.clone()))
             }
             _ => {
                 let at = pick::index(&mut self.rng, table.columns.len().max(2) - 1) + 1;
                 let how = pick::below(&mut self.rng, 3);
-                let Some(column) = after.columns.get_mut(at) else { return };
+                let Some(column) = after.columns.get_mut(at) else {
+                    return;
+                };
                 if !self.changed(column, how) {
                     return;
                 }
@@ -409,7 +429,13 @@ impl Drawer {
     }
 
     fn drop_table(&mut self, tenant: &str) {
-        let names: Vec<String> = self.of(tenant).source.tables.values().map(|t| t.shape.name.clone()).collect();
+        let names: Vec<String> = self
+            .of(tenant)
+            .source
+            .tables
+            .values()
+            .map(|t| t.shape.name.clone())
+            .collect();
         if names.len() < 2 {
             return;
         }
@@ -431,7 +457,9 @@ impl Drawer {
 
     /// Dropped and made anew under its old name: as it was, in another order, or otherwise.
     fn recreate(&mut self, tenant: &str) {
-        let Some(table) = self.table_of(tenant) else { return };
+        let Some(table) = self.table_of(tenant) else {
+            return;
+        };
         if self.of(tenant).source.tables.len() < 2 || table.columns.len() < 2 {
             return;
         }
@@ -470,7 +498,9 @@ impl Drawer {
     }
 
     fn tracking(&mut self, tenant: &str) {
-        let Some(table) = self.table_of(tenant) else { return };
+        let Some(table) = self.table_of(tenant) else {
+            return;
+        };
         let switch = |on| StepKind::Tracking(vec![(bare(table.name.clone()), on)]);
         self.push(Some(tenant), switch(false));
         // What changes now is tracked by nobody.
@@ -538,7 +568,9 @@ impl Drawer {
     }
 
     fn drop_by_hand(&mut self, tenant: &str) {
-        let Some(table) = self.mirror_table_of(tenant) else { return };
+        let Some(table) = self.mirror_table_of(tenant) else {
+            return;
+        };
         let mut run = vec![bare(format!("drop table {table}"))];
         if self.chance(500) {
             run.push(bare(format!(
@@ -632,13 +664,16 @@ impl Drawer {
     }
 
     fn other_letters(&mut self, tenant: &str) {
-        let Some(table) = self.table_of(tenant) else { return };
+        let Some(table) = self.table_of(tenant) else {
+            return;
+        };
         let old = table.name;
         let new = match old == old.to_lowercase() {
             true => format!("Y_{}", old[2..].to_uppercase()),
             false => old.to_lowercase(),
         };
-        let sql = format!("alter table {old} rename to y_on_its_way; alter table y_on_its_way rename to {new};");
+        let sql =
+            format!("alter table {old} rename to y_on_its_way; alter table y_on_its_way rename to {new};");
         self.push(Some(tenant), StepKind::Sql(vec![bare(sql)]));
     }
 
@@ -662,7 +697,35 @@ impl Drawer {
     /// What every history ends with: a clean cycle, and, where a restore was hidden, what heals it.
     fn end(&mut self) {
         let contexts: Vec<String> = self.view.tenants.keys().cloned().collect();
+        if self.view.settings.server.drop_guard == Some(true) {
+            let server = ServerSettings {
+                drop_guard: Some(false),
+                ..ServerSettings::default()
+            };
+            self.push(
+                None,
+                StepKind::Set(Settings {
+                    server,
+                    ..Settings::default()
+                }),
+            );
+        }
         for context in &contexts {
+            let view = self.of(context);
+            let taken: Vec<_> = view
+                .mirror
+                .own
+                .iter()
+                .filter(|n| view.source.tables.contains_key(*n))
+                .cloned()
+                .collect();
+            for name in taken {
+                // The only table there is cannot go: another one keeps it company.
+                let mut names = 0;
+                let spec = shape::table(&mut self.rng, "y_last", Flavour::Plain, &mut names);
+                self.push(Some(context), StepKind::Table(vec![spec]));
+                self.push(Some(context), StepKind::Drop(vec![bare(name)]));
+            }
             if !self.of(context).approved {
                 self.push(Some(context), StepKind::Approve);
             }

@@ -9,10 +9,7 @@ fn table(name: &str) -> Table {
     };
     Table {
         name: name.into(),
-        columns: vec![
-            column("id", "int", false),
-            column("entry", "nvarchar(40)", true),
-        ],
+        columns: vec![column("id", "int", false), column("entry", "nvarchar(40)", true)],
     }
 }
 
@@ -109,7 +106,11 @@ fn a_restore_is_seen_as_long_as_the_mirror_is_ahead_and_no_longer() {
             // Those of the lost week, and what came after the restore up to the mirror's version.
             false => (1..=6).collect(),
         };
-        assert_eq!(different(&source, &mirror, "ledger"), expected, "{changes} changes");
+        assert_eq!(
+            different(&source, &mirror, "ledger"),
+            expected,
+            "{changes} changes"
+        );
     }
 }
 
@@ -180,20 +181,14 @@ fn a_cycle_that_breaks_off_leaves_what_its_calls_did() {
     let mut source = filled(&["a", "b"], 2);
     let mut mirror = Mirror::default();
     let mut left = 4;
-    let broken = cycle(
-        &mut source,
-        &mut mirror,
-        Rules::default(),
-        0,
-        &mut |call, _| {
-            left -= 1;
-            let done = left > 0 || matches!(call, Call::Rows(_));
-            Fate {
-                done,
-                goes_on: left > 0,
-            }
-        },
-    );
+    let broken = cycle(&mut source, &mut mirror, Rules::default(), 0, &mut |call, _| {
+        left -= 1;
+        let done = left > 0 || matches!(call, Call::Rows(_));
+        Fate {
+            done,
+            goes_on: left > 0,
+        }
+    });
     assert_eq!(broken.ending, Ending::Broken);
     assert_eq!(mirror.tables["a"].rows.len(), 2, "its answer was lost");
     assert_eq!(mirror.tables["b"].lsn, -1);

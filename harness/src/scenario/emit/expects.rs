@@ -166,6 +166,9 @@ pub(super) fn run_due(expect: &RunDueExpect) -> Parts {
 
 pub(super) fn sql(expect: &SqlExpect) -> Doc {
     let cell = |cell: &Option<String>| cell.as_deref().map_or(Doc::Null, Doc::text);
-    let rows = expect.rows.iter().map(|r| Doc::List(r.iter().map(cell).collect()));
+    let rows = expect
+        .rows
+        .iter()
+        .map(|r| Doc::List(r.iter().map(cell).collect()));
     Doc::map(vec![("rows", Doc::List(rows.collect()))])
 }

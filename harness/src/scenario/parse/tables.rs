@@ -194,7 +194,11 @@ pub(super) fn written_rows(
     for node in list(reader, "delete", "a list of keys") {
         written.delete.extend(value(reader, node, table.key()));
     }
-    for node in list(reader, "key_change", "a list of pairs: the old key and the new one") {
+    for node in list(
+        reader,
+        "key_change",
+        "a list of pairs: the old key and the new one",
+    ) {
         let Data::List(pair) = &node.data else {
             reader.wrong(node, "a pair: the old key and the new one");
             continue;
