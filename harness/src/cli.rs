@@ -9,6 +9,7 @@
 //! - [`invalidate`]: has tables sent anew
 //! - [`compare`]: compares two databases
 //! - [`defects`]: broken servers, and what catches each
+//! - [`fuzz`]: histories drawn at random
 //! - [`completions`]: completions for a shell
 //! - [`schema`]: the JSON Schema of scenario files
 //! - `signals`: the signals that end a program
@@ -26,6 +27,7 @@ pub mod compare;
 pub mod completions;
 pub mod conformance;
 pub mod defects;
+pub mod fuzz;
 pub mod invalidate;
 pub mod keys;
 pub mod run;
@@ -159,6 +161,8 @@ pub enum Command {
     Compare(compare::CompareArgs),
     /// List broken servers, or prove that scenarios catch every one
     Defects(defects::DefectsArgs),
+    /// Draw histories of mirroring at random, run them, and make small what fails
+    Fuzz(fuzz::FuzzArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the JSON Schema of scenario files
@@ -178,6 +182,7 @@ pub fn main() -> ExitCode {
         Command::Invalidate(args) => invalidate::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Defects(args) => defects::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Schema(args) => schema::run(args),
     };

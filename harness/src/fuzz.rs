@@ -5,6 +5,7 @@
 //! - [`foresee`]: what each step of a history must come to, by that model
 //! - [`draw`]: histories, drawn from a seed
 //! - [`case`]: one history, run
+//! - [`failures`]: histories that failed once, kept
 //! - [`coverage`]: what histories have met
 //! - [`fuzzer`]: case after case, several at a time
 //! - [`shrink`]: a failing history made small
@@ -12,6 +13,7 @@
 pub mod case;
 pub mod coverage;
 pub mod draw;
+pub mod failures;
 pub mod foresee;
 pub mod fuzzer;
 pub mod property;

@@ -77,10 +77,8 @@ pub fn run(history: &History, ground: &Ground) -> Ran {
     };
     let settings = RunSettings {
         world: WorldSettings {
-            keys: ground.keys.clone(),
-            seed: WORLD_SEED,
-            transport: ground.transport.clone(),
             keep_messages: ground.keep,
+            ..WorldSettings::new(ground.keys.clone(), WORLD_SEED, ground.transport.clone())
         },
         jobs: 1,
         dir: ground.dir.clone(),
@@ -88,7 +86,8 @@ pub fn run(history: &History, ground: &Ground) -> Ran {
     };
     match runner::one(&scenario, &settings).verdict {
         Verdict::Held => Ran::Held,
-        Verdict::Skipped { reason } | Verdict::Broken { reason } => Ran::Stuck(reason),
+        Verdict::Skipped { reasons } => Ran::Stuck(reasons.join("; ")),
+        Verdict::Broken { reason } => Ran::Stuck(reason),
         Verdict::Failed { failures } => match failures.into_iter().next() {
             Some(failure) => Ran::Failed(Box::new(broken(history, &scenario, failure))),
             None => Ran::Stuck("a failure without one".into()),

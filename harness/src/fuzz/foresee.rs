@@ -30,6 +30,9 @@ pub const ASK_LSNS: &str = "select lower(tablename), LSN from {context}_mirrorin
 /// valid for six.
 const SKEW_MAX: i64 = 5 * 60;
 
+/// A call of a cycle to come: its operation, its tables, and whether it has rows.
+pub type NextCall = (Operation, Vec<String>, bool);
+
 /// A name or value that stands nowhere in a file yet.
 pub fn bare<T>(value: T) -> Spanned<T> {
     Spanned::new(value, At::default())
@@ -209,7 +212,7 @@ impl View {
     }
 
     /// The calls that a tenant's next cycle makes, if nothing disturbs it.
-    pub fn next_calls(&self, context: &str) -> Vec<(Operation, Vec<String>, bool)> {
+    pub fn next_calls(&self, context: &str) -> Vec<NextCall> {
         let Some(view) = self.tenants.get(context) else {
             return Vec::new();
         };
@@ -617,7 +620,6 @@ pub mod own {
 }
 
 /// Does what a person's SQL does, and gives what it answers.
-#[expect(clippy::type_complexity, reason = "rows of cells, as an expectation has them")]
 fn by_hand(view: &mut TenantView, texts: &[&str]) -> Option<Option<Vec<Vec<Option<String>>>>> {
     let word = |text: &str, before: &str| -> Option<String> {
         let rest = text.strip_prefix(before)?;

@@ -10,7 +10,7 @@ use mirrorlab_simulator::draw::pick;
 
 use super::Drawer;
 use super::shape::{self, Flavour, NAMES};
-use crate::fuzz::foresee::{ASK_LSNS, TenantView, bare, own};
+use crate::fuzz::foresee::{ASK_LSNS, NextCall, TenantView, bare, own};
 use crate::scenario::expect::PerTenant;
 use crate::scenario::model::{
     Alter, ColumnChange, Fault, FaultKind, Hit, QuietTables, Repopulate, ServerSettings, Settings, StepKind,
@@ -21,8 +21,10 @@ use crate::scenario::place::At;
 /// The partner's own tables. The second one's name may be taken by one of SuperOffice's later.
 const OWN: [&str; 2] = ["my_notes", "y_part"];
 
+/// Draws steps about a tenant.
+type Drawn = fn(&mut Drawer, &str);
 /// What may happen next, and how often in a thousand.
-const WEIGHTS: [(u32, fn(&mut Drawer, &str)); 24] = [
+const WEIGHTS: [(u32, Drawn); 24] = [
     (250, Drawer::rows),
     (190, Drawer::clean_cycle),
     (130, Drawer::faulty_cycle),
@@ -82,7 +84,7 @@ impl Drawer {
         self.end();
     }
 
-    fn weights(&self) -> impl Iterator<Item = (u32, fn(&mut Drawer, &str))> + use<> {
+    fn weights(&self) -> impl Iterator<Item = (u32, Drawn)> + use<> {
         let flavour = self.flavour;
         WEIGHTS.into_iter().enumerate().map(move |(at, (weight, step))| {
             let factor = match (flavour, at) {
@@ -251,7 +253,7 @@ impl Drawer {
         if kind == FaultKind::Locked && !self.chance(150) {
             return;
         }
-        let fits: fn(&(Operation, Vec<String>, bool)) -> bool = match kind {
+        let fits: fn(&NextCall) -> bool = match kind {
             FaultKind::AnswerSignature | FaultKind::AnswerNonce | FaultKind::AnswerTime => {
                 |c| c.0 == Operation::Authenticate
             }
@@ -275,12 +277,7 @@ impl Drawer {
     }
 
     /// Which of the next cycle's calls is hit.
-    fn hit(
-        &mut self,
-        tenant: &str,
-        fits: fn(&(Operation, Vec<String>, bool)) -> bool,
-        may_be_unnamed: bool,
-    ) -> Option<Hit> {
+    fn hit(&mut self, tenant: &str, fits: fn(&NextCall) -> bool, may_be_unnamed: bool) -> Option<Hit> {
         let calls = self.view.next_calls(tenant);
         let fitting: Vec<usize> = (0..calls.len()).filter(|at| fits(&calls[*at])).collect();
         if fitting.is_empty() {
@@ -294,7 +291,7 @@ impl Drawer {
             after: 0,
             calls: Some(1),
         };
-        let before = |same: &dyn Fn(&(Operation, Vec<String>, bool)) -> bool| {
+        let before = |same: &dyn Fn(&NextCall) -> bool| {
             u32::try_from(calls[..at].iter().filter(|c| same(c)).count()).unwrap_or(0)
         };
         if !self.view.counts_calls() {
@@ -320,7 +317,7 @@ impl Drawer {
         }
         let all = TokenDefect::all();
         let defect = pick::one(&mut self.rng, &all).clone();
-        let fits: fn(&(Operation, Vec<String>, bool)) -> bool = match defect {
+        let fits: fn(&NextCall) -> bool = match defect {
             TokenDefect::ForeignTenant(_) => |c| matches!(c.0, Operation::RowData | Operation::Wipe),
             TokenDefect::Repeated => |c| c.0 != Operation::Authenticate,
             _ => |_| true,

@@ -1,0 +1,95 @@
+//! Histories that failed once: kept as scenario files, and run first.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::case::{Broken, Ground, WORLD_SEED};
+use super::draw::History;
+use super::property::Property;
+use crate::report::{Failure, ScenarioResult};
+use crate::run::runner::{self, RunSettings};
+use crate::run::world::WorldSettings;
+use crate::scenario::Catalogue;
+use crate::scenario::discover::{DiscoverError, discover};
+use crate::scenario::emit::emit;
+use crate::scenario::model::Scenario;
+
+/// The scenarios that are kept in a directory; none where there is no such directory.
+///
+/// # Errors
+/// [`DiscoverError`] where one of them cannot be read.
+pub fn kept(dir: &Path) -> Result<Vec<Scenario>, DiscoverError> {
+    let any = std::fs::read_dir(dir).is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|e| e.path().extension().is_some_and(|x| x == "yaml"))
+    });
+    match any {
+        true => discover(&[dir.to_owned()], &[], &Catalogue::superoffice()),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Runs one of them.
+pub fn run(scenario: &Scenario, ground: &Ground) -> ScenarioResult {
+    let settings = RunSettings {
+        world: WorldSettings::new(ground.keys.clone(), WORLD_SEED, ground.transport.clone()),
+        jobs: 1,
+        dir: ground.dir.clone(),
+        keep: false,
+    };
+    runner::one(scenario, &settings)
+}
+
+/// The history with a title and a rule that say what it shows.
+fn titled(history: &History, property: Property) -> Scenario {
+    let mut scenario = history.scenario.clone();
+    let rule = property.rule();
+    let mut title = rule.to_owned();
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    scenario.title.value = title;
+    scenario.cites.value = format!("{}: {rule}", property.id());
+    scenario
+}
+
+/// A failing history as the text of its file, with where it comes from on its first line.
+pub fn text(history: &History, broken: &Broken, seed: u64, case: u64) -> String {
+    format!(
+        "# Found by `mirrorlab fuzz --seed {seed} --case {case}`: {} ({}).\n{}",
+        broken.property.id(),
+        broken.check,
+        emit(&titled(history, broken.property))
+    )
+}
+
+/// Keeps a failing history, and gives its file.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn keep(dir: &Path, history: &History, text: &str) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(dir)?;
+    let path = dir.join(format!("{}.yaml", history.scenario.id.value));
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// The failure as a person reads it, at its place in the kept file.
+pub fn report(broken: &Broken, file: &Path, text: &str, seed: u64, repeat: String) -> Failure {
+    // The file has a line more than the history that was run, and may have a longer title.
+    let shown = broken.failure.step.clone().unwrap_or_default();
+    let line = text
+        .lines()
+        .position(|line| line.trim() == shown)
+        .map(|at| at + 1);
+    Failure {
+        check: broken.property.id().to_owned(),
+        rule: broken.property.rule().to_owned(),
+        file: Some(file.display().to_string()),
+        line,
+        seed: Some(seed),
+        repeat_command: repeat,
+        ..broken.failure.clone()
+    }
+}
