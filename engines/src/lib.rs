@@ -3,9 +3,11 @@
 //!
 //! - [`sqlite`]: the embedded databases, of sources and of mirrors
 //! - [`mssql`]: SQL Server
+//! - [`private`]: files and directories that hold customers' data
 //!
 //! Source, mirror and comparer all stand on this crate, so a mistake in it could look right from all three sides: its
 //! tests read back with literal SQL, not with its own functions.
 
 pub mod mssql;
+pub mod private;
 pub mod sqlite;

@@ -17,4 +17,4 @@ pub use cell::{Bound, ReadError, read};
 pub use ddl::{
     add_column, create_table, declared, describe, names, quote, rebuild, table_exists, undeclared,
 };
-pub use open::{Durability, OpenError, explain, open};
+pub use open::{Durability, OpenError, explain, make, open};

@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mirrorlab_engines::private;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::keys::PrivateKey;
 
@@ -189,7 +190,7 @@ impl Config {
     /// # Errors
     /// The directory of mirrors cannot be made.
     pub fn into_service(self, store: Arc<dyn MirrorStore>, clock: Arc<dyn Clock>) -> io::Result<Service> {
-        std::fs::create_dir_all(&self.mirrors).map_err(|error| {
+        private::create_dir_all(&self.mirrors).map_err(|error| {
             let text = format!(
                 "the directory of mirrors {} cannot be made: {error}",
                 self.mirrors.display()

@@ -1,9 +1,12 @@
 //! Opening a database file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::private;
 
 /// What must survive when the machine itself stops. A killed process loses nothing in either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,7 +28,7 @@ pub struct OpenError {
     pub source: rusqlite::Error,
 }
 
-/// Opens the database file `path`, made if it is missing and `create` says so. Readers never wait for writers
+/// Opens the database file `path`, made if it is missing and `create` says so, for nobody else to read. Readers never wait for writers
 /// (write-ahead log); a writer waits for another up to `busy_wait`.
 ///
 /// # Errors
@@ -40,10 +43,11 @@ pub fn open(
         path: path.to_owned(),
         source,
     };
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        // SQLite would make it for all to read. Why it cannot be made, opening it says.
+        let _ = make(path);
     }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(busy_wait).map_err(failed)?;
     let synchronous = match durability {
@@ -58,6 +62,18 @@ pub fn open(
         .map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Makes an empty database file that nobody else can read, unless it is there.
+///
+/// # Errors
+/// The system's.
+pub fn make(path: &Path) -> io::Result<()> {
+    match private::create_file(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What SQLite's error means to a person, before its own words.

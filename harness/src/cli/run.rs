@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirrorlab_engines::private;
 use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 use mirrorlab_simulator::schema_file::superoffice;
 
@@ -143,7 +144,7 @@ impl Place {
                 dir.display()
             )));
         }
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        private::create_dir_all(dir).map_err(failed)?;
         if std::fs::read_dir(dir).map_err(failed)?.next().is_some() {
             return Err(CliError::usage(format!(
                 "--keep {}: the directory is not empty; name a new one",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use mirrorlab_engines::private;
 use mirrorlab_protocol::token::check_context;
 
 use super::{Endpoint, OutgoingCall, Reply, TransportError};
@@ -25,7 +26,7 @@ impl<E: Endpoint> Recorder<E> {
     /// # Errors
     /// The system's, where the directory cannot be made or read.
     pub fn new(inner: E, directory: &Path) -> std::io::Result<Recorder<E>> {
-        std::fs::create_dir_all(directory)?;
+        private::create_dir_all(directory)?;
         let mut last_number = 0;
         for entry in std::fs::read_dir(directory)? {
             let name = entry?.file_name();
@@ -60,7 +61,7 @@ impl<E: Endpoint> Recorder<E> {
 
     fn keep(&self, name: &str, bytes: &[u8]) {
         let path = self.directory.join(name);
-        if let Err(error) = std::fs::write(&path, bytes) {
+        if let Err(error) = private::write(&path, bytes) {
             let text = format!("cannot write {}: {error}", path.display());
             tracing::warn!("{text}");
             self.failure

@@ -27,11 +27,11 @@ impl Metadata {
     }
 
     pub(super) fn is_there(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE)",
-            [&self.table],
-            |row| row.get(0),
-        )
+        connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE)",
+            )?
+            .query_row([&self.table], |row| row.get(0))
     }
 
     pub(super) fn make(&self, connection: &Connection) -> rusqlite::Result<()> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mirrorlab_engines::private;
 use mirrorlab_engines::sqlite::{self, explain};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -80,7 +81,7 @@ pub(super) fn open(
     options: &SqliteOptions,
 ) -> Result<Connection, StoreError> {
     let made_folder = make_folder(path)?;
-    let made = match fs::OpenOptions::new().write(true).create_new(true).open(path) {
+    let made = match private::create_file(path) {
         Ok(_) => true,
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
         Err(e) => {
@@ -104,14 +105,25 @@ fn connect(path: &Path, metadata: &Metadata, options: &SqliteOptions) -> Result<
     connection
         .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON;")
         .map_err(failed)?;
-    if !metadata.is_there(&connection).map_err(failed)? {
+    provide_metadata(&mut connection, path, metadata)?;
+    Ok(connection)
+}
+
+/// Makes the tenant's metadata where it is missing.
+pub(super) fn provide_metadata(
+    connection: &mut Connection,
+    path: &Path,
+    metadata: &Metadata,
+) -> Result<(), StoreError> {
+    let failed = |e: rusqlite::Error| open_failed(path, &e);
+    if !metadata.is_there(connection).map_err(failed)? {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         metadata.make(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// Opens a mirror that is there, and makes nothing.
@@ -142,7 +154,7 @@ fn make_folder(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) else {
         return Ok(None);
     };
-    match fs::create_dir(folder) {
+    match private::create_dir(folder) {
         Ok(()) => Ok(Some(folder.to_owned())),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(e) => Err(cannot_open(path, &format!("its folder cannot be made: {e}"))),

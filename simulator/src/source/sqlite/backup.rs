@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mirrorlab_engines::sqlite::explain;
+use mirrorlab_engines::sqlite::{explain, make};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
@@ -48,6 +48,7 @@ fn write_copy(connection: &Connection, beside: &Path) -> Result<(), Trouble> {
             .map_err(|error| Trouble::Said(format!("{}: {error}", beside.display())))?;
     }
     let told = |error: rusqlite::Error| Trouble::Said(format!("{}: {}", beside.display(), explain(&error)));
+    make(beside).map_err(|error| Trouble::Said(format!("{}: {error}", beside.display())))?;
     let mut target = Connection::open(beside).map_err(told)?;
     copy(connection, &mut target)?;
     // One file, without a log beside it.
