@@ -41,6 +41,9 @@ use super::{Change, Snapshot, Source, SourceError};
 
 /// How long a writer waits for another program that writes to the same file.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
+/// Where a new source's counter starts unless said: 0 is what an untouched database has, and what a batch carries that
+/// has no LSN.
+pub const FIRST_VERSION: i64 = 1;
 
 /// A tenant's database in a SQLite file.
 pub struct SqliteSource {
@@ -73,12 +76,28 @@ impl From<String> for Trouble {
 }
 
 impl SqliteSource {
-    /// Opens the source in the file `path`, made with its tracking at version 1 if it is missing. The same file may be
-    /// opened several times: one writes while another's snapshot is read.
+    /// Opens the source in the file `path`, made with its tracking at [`FIRST_VERSION`] if it is missing. The same file
+    /// may be opened several times: one writes while another's snapshot is read.
     ///
     /// # Errors
     /// [`SourceError`] where the file cannot be opened or is no source.
     pub fn open(path: &Path, durability: Durability) -> Result<SqliteSource, SourceError> {
+        SqliteSource::open_from(path, durability, FIRST_VERSION)
+    }
+
+    /// As [`SqliteSource::open`], a missing source made with its counter at `first_version`.
+    ///
+    /// For a source that is made anew for a mirror that may be there already. Its counter would soon stand where the mirror's
+    /// LSNs stand, and none of its rows would be sent: a restored original, camouflaged. Started above every version that a
+    /// source of this tenant ever gave out, all of the mirror's LSNs are below its tables' minimum, and everything is sent.
+    ///
+    /// # Errors
+    /// [`SourceError`] where the file cannot be opened or is no source.
+    pub fn open_from(
+        path: &Path,
+        durability: Durability,
+        first_version: i64,
+    ) -> Result<SqliteSource, SourceError> {
         let name = path.display().to_string();
         let failed = |why: String| SourceError {
             source_name: name.clone(),
@@ -96,7 +115,9 @@ impl SqliteSource {
         };
         // A file that is a source already is not written to: it may be open elsewhere.
         if !tracking::is_there(&source.connection).map_err(|error| failed(explain(&error)))? {
-            source.write_unsealed("open it", |connection, _| Ok(tracking::create(connection)?))?;
+            source.write_unsealed("open it", |connection, _| {
+                Ok(tracking::create(connection, first_version)?)
+            })?;
         }
         source.now = tracking::last_commit_time(&source.connection)
             .map_err(|error| failed(explain(&error)))?

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mirrorlab_engines::private;
 use mirrorlab_engines::sqlite::Durability;
 use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 use mirrorlab_protocol::keys::{KeyError, PrivateKey, PublicKey};
@@ -19,7 +20,7 @@ use mirrorlab_simulator::office::{Application, Office, OfficeParts, TENANTS_AT_O
 use mirrorlab_simulator::schedule::Schedule;
 use mirrorlab_simulator::schema_file;
 use mirrorlab_simulator::source::Source as _;
-use mirrorlab_simulator::source::sqlite::SqliteSource;
+use mirrorlab_simulator::source::sqlite::{FIRST_VERSION, SqliteSource};
 use mirrorlab_simulator::task;
 use rusqlite::{Connection, OpenFlags};
 
@@ -138,7 +139,7 @@ impl Place {
                 dir.display()
             )));
         }
-        fs::create_dir_all(dir)
+        private::create_dir_all(dir)
             .map_err(|why| CliError::usage(format!("--data {}: it cannot be made: {why}", dir.display())))?;
         Ok(Place::Kept(dir.to_owned()))
     }
@@ -288,8 +289,12 @@ fn fill(
     rows: u64,
     seed: u64,
 ) -> Result<(), CliError> {
-    let mut source = SqliteSource::open(path, durability).map_err(CliError::broken)?;
-    source.set_now(SystemClock.now()).map_err(CliError::broken)?;
+    let now = SystemClock.now();
+    // The mirror may have seen an earlier source of this tenant. No source commits a thousand times a second for long, so
+    // this is above all of its versions.
+    let first_version = now.saturating_mul(1000).max(FIRST_VERSION);
+    let mut source = SqliteSource::open_from(path, durability, first_version).map_err(CliError::broken)?;
+    source.set_now(now).map_err(CliError::broken)?;
     let mut rng = seeded(seed, &["simulate", context, "rows"]);
     for table in tables {
         source.create_table(table).map_err(CliError::broken)?;

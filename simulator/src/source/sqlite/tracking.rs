@@ -49,9 +49,8 @@ pub(super) fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
     )
 }
 
-/// Makes tracking's tables. A new source starts at version 1: 0 is what an untouched database has, and what a batch
-/// carries that has no LSN.
-pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes tracking's tables, the counter at `version`.
+pub(super) fn create(connection: &Connection, version: i64) -> rusqlite::Result<()> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS mirrorlab_ct_state (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL);
          CREATE TABLE IF NOT EXISTS mirrorlab_ct_commits (version INTEGER PRIMARY KEY, time INTEGER NOT NULL);
@@ -61,9 +60,13 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
              version INTEGER NOT NULL, key NOT NULL, op TEXT NOT NULL);
          CREATE INDEX IF NOT EXISTS mirrorlab_ct_changes_of ON mirrorlab_ct_changes (tbl, version);
          CREATE TABLE IF NOT EXISTS mirrorlab_ct_defaults (tbl TEXT NOT NULL, col TEXT NOT NULL, def TEXT NOT NULL,
-             PRIMARY KEY (tbl, col)) WITHOUT ROWID;
-         INSERT OR IGNORE INTO mirrorlab_ct_state VALUES (1, 1);",
-    )
+             PRIMARY KEY (tbl, col)) WITHOUT ROWID;",
+    )?;
+    connection.execute(
+        "INSERT OR IGNORE INTO mirrorlab_ct_state VALUES (1, ?1)",
+        [version],
+    )?;
+    Ok(())
 }
 
 /// The counter.

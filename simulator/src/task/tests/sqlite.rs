@@ -5,13 +5,24 @@ use std::collections::BTreeMap;
 use mirrorlab_engines::sqlite::Durability;
 use mirrorlab_protocol::value::Value;
 
-use crate::source::sqlite::SqliteSource;
+use crate::source::sqlite::{FIRST_VERSION, SqliteSource};
 use crate::source::{Change, Flow, Source};
 use crate::task::Pipeline;
 use crate::task::report::CycleReport;
 use crate::testing::{Bench, NOW, table};
 
 const DAY: i64 = 86_400;
+
+fn new_source(first_version: i64) -> (SqliteSource, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Cust10001.db");
+    let mut source = SqliteSource::open_from(&path, Durability::Fast, first_version).unwrap();
+    source.set_now(NOW).unwrap();
+    for name in ["contact", "person"] {
+        source.create_table(&table(name)).unwrap();
+    }
+    (source, dir)
+}
 
 struct Pair {
     bench: Bench,
@@ -21,12 +32,7 @@ struct Pair {
 
 impl Pair {
     fn new(pipeline: Pipeline) -> Pair {
-        let dir = tempfile::tempdir().unwrap();
-        let mut source = SqliteSource::open(&dir.path().join("Cust10001.db"), Durability::Fast).unwrap();
-        source.set_now(NOW).unwrap();
-        for name in ["contact", "person"] {
-            source.create_table(&table(name)).unwrap();
-        }
+        let (source, dir) = new_source(FIRST_VERSION);
         let mut bench = Bench::new(&[]);
         bench.settings.pipeline = pipeline;
         bench.settings.batch_bytes_max = 1500;
@@ -135,6 +141,28 @@ fn a_real_source_from_population_to_restore() {
         pair.bench.endpoint.set_lsn("Cust10001", "contact", -1);
         assert_eq!(pair.equal().0, wiped(&["contact"]));
     }
+}
+
+#[test]
+fn a_source_made_anew_is_sent_whole_where_its_counter_starts_above_the_old_ones() {
+    let replaced_by = |first_version: i64| {
+        let mut pair = Pair::new(Pipeline::Inline);
+        pair.put("contact", 1..5);
+        pair.equal();
+        // Another source for the same mirror, after as many commits.
+        (pair.source, pair._dir) = new_source(first_version);
+        pair.put("contact", 101..105);
+        pair.source.set_tracking("contact", true).unwrap();
+        pair.source.set_tracking("person", true).unwrap();
+        pair
+    };
+    let mut above = replaced_by(1000);
+    assert_eq!(above.equal().0, wiped(&["contact", "person"]));
+    assert_eq!(above.equal().0, wiped(&[]));
+    // As a restored original would be: nothing is sent, and nobody sees it.
+    let mut same = replaced_by(FIRST_VERSION);
+    assert_eq!(same.cycle().wiped(), Vec::<&str>::new());
+    assert_ne!(same.bench.endpoint.rows("Cust10001"), same.rows());
 }
 
 #[test]
