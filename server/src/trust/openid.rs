@@ -10,7 +10,7 @@ use reqwest::{Client, Response, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::resolver::{CertificateResolver, KeyId, ResolveError};
+use super::resolver::{CertificateResolver, KeyId, Named, ResolveError};
 use crate::web::{self, Web};
 
 /// What a discovery URL ends in.
@@ -95,19 +95,23 @@ impl OpenIdResolver {
             timeout: TIMEOUT,
         })
     }
+
+    /// The provider's whole key set.
+    fn all(&self) -> Result<Vec<Named>, ResolveError> {
+        let question = ask(self.web.client(), self.discovery.clone(), self.loopback_http);
+        self.web
+            .block_on(self.timeout, question)
+            .map_err(|error| ResolveError(error.to_string()))?
+    }
 }
 
-async fn ask(
-    client: Client,
-    discovery: Url,
-    loopback_http: bool,
-    key: KeyId,
-) -> Result<Option<Certificate>, ResolveError> {
+async fn ask(client: Client, discovery: Url, loopback_http: bool) -> Result<Vec<Named>, ResolveError> {
     let discovery: Discovery = document(&client, discovery).await?;
     let keys = web::check_url(&discovery.jwks_uri, loopback_http)
         .map_err(|why| ResolveError(format!("the discovery's jwks_uri is wrong: {why}")))?;
     let set: KeySet = document(&client, keys).await?;
-    for entry in &set.keys {
+    let mut all = Vec::new();
+    for entry in set.keys {
         let Some(first) = entry.x5c.first() else { continue };
         let read = STANDARD
             .decode(first)
@@ -117,16 +121,15 @@ async fn ask(
             tracing::warn!(kid = ?entry.kid, "a key of the OpenID provider has a certificate that cannot be read");
             continue;
         };
-        if key.names(&certificate) || same(&entry.kid, &key.kid) || same(&entry.x5t, &key.x5t) {
-            return Ok(Some(certificate));
-        }
+        all.push(Named {
+            key: KeyId {
+                kid: entry.kid,
+                x5t: entry.x5t,
+            },
+            certificate,
+        });
     }
-    Ok(None)
-}
-
-/// Whether both are there and equal. Ids of the field are thumbprints, so letters' case counts only in base64url.
-fn same(entry: &Option<String>, wanted: &Option<String>) -> bool {
-    entry.is_some() && entry == wanted
+    Ok(all)
 }
 
 async fn document<T: DeserializeOwned>(client: &Client, url: Url) -> Result<T, ResolveError> {
@@ -154,14 +157,11 @@ async fn document<T: DeserializeOwned>(client: &Client, url: Url) -> Result<T, R
 
 impl CertificateResolver for OpenIdResolver {
     fn resolve(&self, key: &KeyId) -> Result<Option<Certificate>, ResolveError> {
-        let question = ask(
-            self.web.client(),
-            self.discovery.clone(),
-            self.loopback_http,
-            key.clone(),
-        );
-        self.web
-            .block_on(self.timeout, question)
-            .map_err(|error| ResolveError(error.to_string()))?
+        let found = self.all()?.into_iter().find(|named| named.is(key));
+        Ok(found.map(|named| named.certificate))
+    }
+
+    fn resolve_all(&self) -> Option<Result<Vec<Named>, ResolveError>> {
+        Some(self.all())
     }
 }

@@ -4,8 +4,13 @@
 //! Anybody can send a token with an invented key id. So answers are kept, misses too, questions are counted, one is asked
 //! at a time, and only a few callers wait for it. A key that is known is never looked up again before it is old, and stays
 //! in use where its refresh fails.
+//!
+//! A flood of invented ids takes every question there is. Where one question brings all keys
+//! ([`CertificateResolver::resolve_all`]), that does a new key no harm: whoever asks, it comes along, within the few seconds
+//! until the next question. A resolver that is asked key by key cannot be protected so: a new key may have to wait for
+//! the flood's end, or be put into the directory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -79,6 +84,28 @@ pub trait CertificateResolver: Send + Sync {
     /// # Errors
     /// [`ResolveError`] where that cannot be said now.
     fn resolve(&self, key: &KeyId) -> Result<Option<Certificate>, ResolveError>;
+
+    /// Every certificate there is, where one question brings them all; `None` where each has to be asked for. Then
+    /// [`CertificateResolver::resolve`] is not asked.
+    fn resolve_all(&self) -> Option<Result<Vec<Named>, ResolveError>> {
+        None
+    }
+}
+
+/// A certificate, and what its resolver calls it. It is found by its thumbprint as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The names, where it has any.
+    pub key: KeyId,
+    /// The certificate.
+    pub certificate: Certificate,
+}
+
+impl Named {
+    /// Whether `key` means this one.
+    pub fn is(&self, key: &KeyId) -> bool {
+        self.key.shares_a_name(key) || key.names(&self.certificate)
+    }
 }
 
 /// What stands around a resolver. Times are in seconds of the server's clock.
@@ -90,7 +117,7 @@ pub struct ResolverLimits {
     pub miss_seconds: i64,
     /// How long an id is not asked for again after the resolver failed.
     pub failure_seconds: i64,
-    /// How many questions are asked in any minute, whatever their ids.
+    /// How many questions are asked at once, and a minute, whatever their ids: the next ones are spread over the minute.
     pub questions_per_minute_max: usize,
     /// How many callers wait for a question under way; more are refused at once.
     pub waiting_max: usize,
@@ -120,18 +147,68 @@ pub(super) enum Unresolved {
     NotNow,
 }
 
-#[derive(Default)]
 struct State {
     hits: HashMap<KeyId, Hit>,
     /// Until when not to ask, and what to say.
     misses: HashMap<KeyId, (i64, Unresolved)>,
-    /// When the last minute's questions were asked.
-    asked: VecDeque<i64>,
+    /// How many questions may be asked now.
+    questions: usize,
+    /// When the last one of them was added.
+    added_at: i64,
+}
+
+impl State {
+    /// Whether a question may be asked; it is counted then.
+    fn take_question(&mut self, now: i64, per_minute_max: usize) -> bool {
+        // A clock that was set back must not stop the questions.
+        self.added_at = self.added_at.min(now);
+        let step = 60 / i64::try_from(per_minute_max).unwrap_or(60).clamp(1, 60);
+        let added = now.saturating_sub(self.added_at) / step;
+        self.added_at = self.added_at.saturating_add(added.saturating_mul(step));
+        self.questions = self
+            .questions
+            .saturating_add(usize::try_from(added).unwrap_or(usize::MAX))
+            .min(per_minute_max);
+        match self.questions.checked_sub(1) {
+            Some(left) => {
+                self.questions = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Keeps an answer. The oldest one makes room for it.
+    fn keep(&mut self, key: KeyId, hit: Hit, hits_max: usize) {
+        if self.hits.len() >= hits_max
+            && !self.hits.contains_key(&key)
+            && let Some(oldest) = self
+                .hits
+                .iter()
+                .min_by_key(|(_, hit)| hit.ask_again_at)
+                .map(|(key, _)| key.clone())
+        {
+            self.hits.remove(&oldest);
+        }
+        self.hits.insert(key, hit);
+    }
 }
 
 struct Hit {
     certificate: Arc<Certificate>,
+    /// In upper hex.
+    thumbprint: String,
     ask_again_at: i64,
+}
+
+impl Hit {
+    fn new(certificate: Certificate, ask_again_at: i64) -> Hit {
+        Hit {
+            thumbprint: certificate.thumbprint_hex(),
+            certificate: Arc::new(certificate),
+            ask_again_at,
+        }
+    }
 }
 
 /// A resolver with its cache and limits.
@@ -162,8 +239,13 @@ impl ResolverCache {
         ResolverCache {
             resolver,
             limits,
+            state: Mutex::new(State {
+                hits: HashMap::new(),
+                misses: HashMap::new(),
+                questions: limits.questions_per_minute_max,
+                added_at: clock.now(),
+            }),
             clock,
-            state: Mutex::default(),
             asking: Mutex::new(()),
             waiting: AtomicUsize::new(0),
         }
@@ -206,7 +288,10 @@ impl ResolverCache {
         // ask again and again, until the invented pairs had pushed the real one out of the cache.
         let known = state.hits.get(key).or_else(|| {
             let mut hits = state.hits.iter();
-            hits.find_map(|(known, hit)| known.shares_a_name(key).then_some(hit))
+            let is = |known: &KeyId, hit: &Hit| {
+                known.shares_a_name(key) || key.thumbprints().any(|print| print == hit.thumbprint)
+            };
+            hits.find_map(|(known, hit)| is(known, hit).then_some(hit))
         });
         let old = match known {
             Some(hit) if hit.ask_again_at > now => return Look::Done(Ok(Arc::clone(&hit.certificate))),
@@ -222,35 +307,25 @@ impl ResolverCache {
         let now = self.clock.now();
         {
             let mut state = self.state();
-            state.asked.retain(|at| now.abs_diff(*at) < 60);
-            if state.asked.len() >= self.limits.questions_per_minute_max {
+            if !state.take_question(now, self.limits.questions_per_minute_max) {
                 tracing::warn!(key = %excerpt(key.name()), "too many unknown key ids: the certificate resolver is not asked now");
                 return old.ok_or(Unresolved::NotNow);
             }
-            state.asked.push_back(now);
         }
-        let answer = self.resolver.resolve(key);
+        let all = self.resolver.resolve_all();
+        let answer = match all {
+            Some(all) => all.map(|all| self.learn(all, key)),
+            None => self.resolver.resolve(key),
+        };
         let now = self.clock.now();
         let mut state = self.state();
         state.misses.retain(|_, (until, _)| *until > now);
         match answer {
             Ok(Some(certificate)) => {
                 tracing::info!(key = %excerpt(key.name()), thumbprint = %certificate.thumbprint_hex(), "certificate resolved");
-                let certificate = Arc::new(certificate);
-                if state.hits.len() >= self.limits.hits_max
-                    && let Some(oldest) = state
-                        .hits
-                        .iter()
-                        .min_by_key(|(_, hit)| hit.ask_again_at)
-                        .map(|(key, _)| key.clone())
-                {
-                    state.hits.remove(&oldest);
-                }
-                let hit = Hit {
-                    certificate: Arc::clone(&certificate),
-                    ask_again_at: now.saturating_add(self.limits.hit_seconds),
-                };
-                state.hits.insert(key.clone(), hit);
+                let hit = Hit::new(certificate, now.saturating_add(self.limits.hit_seconds));
+                let certificate = Arc::clone(&hit.certificate);
+                state.keep(key.clone(), hit, self.limits.hits_max);
                 Ok(certificate)
             }
             Ok(None) => {
@@ -267,6 +342,37 @@ impl ResolverCache {
                 old.ok_or(Unresolved::NotNow)
             }
         }
+    }
+
+    /// Keeps every key that came along with an answer, and gives the one that was asked for.
+    fn learn(&self, all: Vec<Named>, wanted: &KeyId) -> Option<Certificate> {
+        let now = self.clock.now();
+        let ask_again_at = now.saturating_add(self.limits.hit_seconds);
+        let mut found = None;
+        let mut state = self.state();
+        // What was due to be asked for and did not come is known no longer, whoever asked.
+        state.hits.retain(|key, hit| {
+            hit.ask_again_at > now
+                || all
+                    .iter()
+                    .any(|named| named.is(key) || *hit.certificate == named.certificate)
+        });
+        for named in all {
+            if named.is(wanted) {
+                found = found.or(Some(named.certificate));
+                continue;
+            }
+            let mut key = named.key;
+            if key.kid.is_none() && key.x5t.is_none() {
+                key.kid = Some(named.certificate.thumbprint_hex());
+            }
+            state.keep(
+                key,
+                Hit::new(named.certificate, ask_again_at),
+                self.limits.hits_max,
+            );
+        }
+        found
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

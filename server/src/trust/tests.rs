@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::directory::DirectoryError;
 use super::openid::OpenIdResolver;
-use super::resolver::ResolveError;
+use super::resolver::{Named, ResolveError};
 use super::*;
 use crate::testing::{APPLICATION, Authority, Canned, NONCE, NOW, STRANGER, SUPEROFFICE, trust};
 
@@ -461,6 +461,73 @@ fn invented_key_ids_cannot_make_the_resolver_busy() {
         bench.trust.check(Some(&token)).unwrap_err();
         assert_eq!(bench.count() - before, asked, "{part} {length}");
     }
+}
+
+/// A resolver whose one answer brings every key there is.
+struct WholeSet {
+    published: Arc<Mutex<Vec<Certificate>>>,
+    count: Arc<AtomicUsize>,
+}
+
+impl CertificateResolver for WholeSet {
+    fn resolve(&self, _: &KeyId) -> Result<Option<Certificate>, ResolveError> {
+        panic!("the whole set is there to be asked for")
+    }
+
+    fn resolve_all(&self) -> Option<Result<Vec<Named>, ResolveError>> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let named = |certificate: &Certificate| Named {
+            key: KeyId { kid: None, x5t: None },
+            certificate: certificate.clone(),
+        };
+        Some(Ok(self.published.lock().unwrap().iter().map(named).collect()))
+    }
+}
+
+#[test]
+fn a_flood_of_invented_key_ids_keeps_no_new_key_out_and_no_withdrawn_one_in() {
+    let published = Arc::new(Mutex::new(vec![SUPEROFFICE.certificate.clone()]));
+    let count = Arc::new(AtomicUsize::new(0));
+    let clock = clock();
+    let resolver = WholeSet {
+        published: Arc::clone(&published),
+        count: Arc::clone(&count),
+    };
+    let trust = Trust::new(APPLICATION, clock.clone() as Arc<dyn Clock>)
+        .with_leeway(1_000_000)
+        .with_resolver(Box::new(resolver), ResolverLimits::default());
+    let check = |authority: &Authority| trust.check(Some(&authority.token("Cust1")));
+    check(&SUPEROFFICE).unwrap();
+    let mut invented = 0;
+    let mut flood = |seconds: i64| {
+        for _ in 0..seconds {
+            for _ in 0..3 {
+                invented += 1;
+                let token = STRANGER.token_with(|header, _| {
+                    header["kid"] = format!("{invented:040X}").into();
+                    header.as_object_mut().unwrap().remove("x5t");
+                });
+                trust.check(Some(&token)).unwrap_err();
+            }
+            clock.advance(1);
+        }
+    };
+    flood(60);
+    let asked = count.load(Ordering::SeqCst);
+    assert!((10..=20).contains(&asked), "{asked} questions in a minute");
+    check(&SUPEROFFICE).unwrap();
+    check(&STRANGER).unwrap_err();
+    // A new key comes with the next question, whoever asks it.
+    published.lock().unwrap().push(STRANGER.certificate.clone());
+    flood(7);
+    check(&STRANGER).unwrap();
+    check(&SUPEROFFICE).unwrap();
+    // One that was withdrawn goes when it would have been asked for again, whoever asks.
+    published.lock().unwrap().remove(0);
+    clock.advance(24 * 60 * 60);
+    flood(7);
+    check(&SUPEROFFICE).unwrap_err();
+    check(&STRANGER).unwrap();
 }
 
 #[test]
