@@ -48,9 +48,12 @@ pub struct HttpSettings {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The largest body of a call, in bytes, unpacked.
     pub body_bytes_max: usize,
+    /// How many bytes of trusted calls are held at a time, all together, unpacked; at least `body_bytes_max`. A call that
+    /// does not fit waits for its turn.
+    pub bytes_in_flight_max: usize,
     /// How many trusted calls are taken in and worked on at a time. Others wait.
     pub calls_max: usize,
-    /// How long a trusted call waits for its turn.
+    /// How long a trusted call waits for its turn, or for room.
     pub turn_timeout: Duration,
     /// How many connections are open at a time. Others wait in the system's queue.
     pub connections_max: usize,
@@ -72,6 +75,8 @@ impl Default for HttpSettings {
             tls: None,
             // The sender's batches have about 1 MB, but a single row is never split (seen, assumed).
             body_bytes_max: 256 * 1024 * 1024,
+            // Two of the largest, or five hundred usual ones. Working on them takes about as much again.
+            bytes_in_flight_max: 512 * 1024 * 1024,
             calls_max: 64,
             turn_timeout: Duration::from_secs(60),
             connections_max: 1024,

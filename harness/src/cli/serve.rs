@@ -45,8 +45,11 @@ impl LogFormat {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Settings come from the TOML file, or from flags, which win over it; docs/serve.toml
-shows them all. The endpoint's URL is printed once calls are taken, the log goes to
-stderr. SIGTERM and Ctrl-C end it after the calls under way, a second one at once.
+shows them all. Limits are settings of the file alone: a call may have 256 MiB, all
+calls under way 512 MiB together (bytes_in_flight_max); what does not fit waits a
+minute and is then refused with HTTP 503. The endpoint's URL is printed once calls
+are taken, the log goes to stderr. SIGTERM and Ctrl-C end it after the calls under
+way, a second one at once.
 
 Examples:
   mirrorlab keys new keys

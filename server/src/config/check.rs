@@ -12,7 +12,7 @@ use mirrorlab_protocol::keys::PrivateKey;
 use super::raw::{Place, Raw, RawHooks, RawLimits, RawTls, is_url, line_of};
 use super::{Config, LogFormat, Mistake};
 use crate::hooks::webhook::{self, Webhook};
-use crate::hooks::{Hook, Hooks, NameTemplate};
+use crate::hooks::{Hook, Hooks, NameTemplate, WEBHOOKS_PER_CALL};
 use crate::http::{HttpSettings, tls};
 use crate::operations::Options;
 use crate::trust::LEEWAY_SECONDS;
@@ -259,6 +259,12 @@ fn check_limits(m: &mut Mistakes<'_>, raw: &RawLimits) -> HttpSettings {
             &mut http.body_bytes_max,
             64 * 1024..=4 * 1024 * 1024 * 1024,
         ),
+        (
+            "bytes_in_flight_max",
+            &raw.bytes_in_flight_max,
+            &mut http.bytes_in_flight_max,
+            64 * 1024..=1024 * 1024 * 1024 * 1024,
+        ),
         ("calls_max", &raw.calls_max, &mut http.calls_max, 1..=10_000),
         (
             "connections_max",
@@ -271,6 +277,19 @@ fn check_limits(m: &mut Mistakes<'_>, raw: &RawLimits) -> HttpSettings {
         if let Some(number) = number(m, &format!("limits.{key}"), place, range) {
             *setting = usize::try_from(number).unwrap_or(usize::MAX);
         }
+    }
+    if http.bytes_in_flight_max < http.body_bytes_max {
+        if raw.bytes_in_flight_max.is_some() {
+            m.wrong(
+                "limits.bytes_in_flight_max",
+                &raw.bytes_in_flight_max,
+                format_args!(
+                    "{} is less than body_bytes_max, {}: the largest call would never fit",
+                    http.bytes_in_flight_max, http.body_bytes_max
+                ),
+            );
+        }
+        http.bytes_in_flight_max = http.body_bytes_max;
     }
     let times = [
         ("turn_seconds", &raw.turn_seconds, &mut http.turn_timeout),
@@ -322,6 +341,13 @@ fn number(
 fn check_hooks(m: &mut Mistakes<'_>, raw: &RawHooks) -> Hooks {
     let timeout = number(m, "hooks.webhook_seconds", &raw.webhook_seconds, 1..=600)
         .map_or(webhook::TIMEOUT, Duration::from_secs);
+    let webhooks_per_call = number(
+        m,
+        "hooks.webhooks_per_call_seconds",
+        &raw.webhooks_per_call_seconds,
+        1..=600,
+    )
+    .map_or(WEBHOOKS_PER_CALL, Duration::from_secs);
     let mut hook = |key: &str, place: &Place<String>| {
         m.take(key, place, |text| {
             if is_url(text) {
@@ -341,5 +367,6 @@ fn check_hooks(m: &mut Mistakes<'_>, raw: &RawHooks) -> Hooks {
         before_table: hook("hooks.before_table", &raw.before_table),
         wipe: hook("hooks.wipe", &raw.wipe),
         completed: hook("hooks.completed", &raw.completed),
+        webhooks_per_call,
     }
 }

@@ -45,6 +45,7 @@ pub(super) struct RawTls {
 pub(super) struct RawLimits {
     pub body_bytes_max: Place<u64>,
     pub depth_max: Place<u64>,
+    pub bytes_in_flight_max: Place<u64>,
     pub calls_max: Place<u64>,
     pub connections_max: Place<u64>,
     pub turn_seconds: Place<u64>,
@@ -62,6 +63,7 @@ pub(super) struct RawHooks {
     pub wipe: Place<String>,
     pub completed: Place<String>,
     pub webhook_seconds: Place<u64>,
+    pub webhooks_per_call_seconds: Place<u64>,
 }
 
 /// Reads the text; what is no TOML, or no setting, is one mistake.

@@ -116,12 +116,17 @@ webhook_seconds = 9
         (http.body_bytes_max, http.calls_max, http.connections_max),
         (1 << 32, 1, 2)
     );
+    assert_eq!(
+        http.bytes_in_flight_max,
+        1 << 32,
+        "never less than the largest call"
+    );
     assert_eq!(config.depth_max, 16);
     let hooks = format!("{:?}", config.hooks).replace(&folder.path().display().to_string(), "DIR");
     assert_eq!(
         hooks,
         "Hooks { before_table: Some(SqlDirectory(\"DIR/sql\")), wipe: Some(SqlFile(\"DIR/index.sql\")), \
-         completed: Some(Webhook(Webhook(hooks.example))) }"
+         completed: Some(Webhook(Webhook(hooks.example))), webhooks_per_call: 30s }"
     );
 }
 
@@ -161,6 +166,7 @@ fn each_mistake_has_one_clear_message() {
         added("leeway_seconds = -1"),
         added("log = 'xml'"),
         section("[limits]\ncalls_max = 0"),
+        section("[limits]\nbytes_in_flight_max = 100000"),
         section("[limits]\nbody_seconds = 1000000"),
         section("[hooks]\nwipe = 'missing.sql'"),
         section("[hooks]\nwipe = 'http://hooks.example/x'"),
@@ -174,6 +180,7 @@ fn numbers_and_names_are_taken_up_to_their_limits() {
     let taken = |text: &str| read(folder.path(), text).is_ok();
     for (section, key, min, max) in [
         ("limits", "body_bytes_max", 65_536, 4_294_967_296),
+        ("limits", "bytes_in_flight_max", 268_435_456, 1_099_511_627_776),
         ("limits", "calls_max", 1, 10_000u64),
         ("limits", "connections_max", 1, 100_000),
         ("limits", "turn_seconds", 1, 86_400),

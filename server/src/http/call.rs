@@ -30,13 +30,23 @@ use crate::trust::Tenant;
 /// sends byte by byte must not make the server read the same header thousands of times.
 const LOOKS_EAGER_MAX: usize = 8;
 const LOOK_STEP_BYTES: usize = 4096;
+/// Room for calls' bytes is counted in so many: a semaphore counts to four billion.
+const ROOM_UNIT_BYTES: usize = 1024;
 
 /// What every call needs.
 struct Shared {
     service: Arc<Service>,
     http: Arc<HttpSettings>,
     turns: Arc<Semaphore>,
+    /// What is left of [`HttpSettings::bytes_in_flight_max`], in units of [`ROOM_UNIT_BYTES`].
+    room: Arc<Semaphore>,
     local: SocketAddr,
+}
+
+/// A call's place among those that are worked on, and the room that its bytes take.
+struct Turn {
+    _place: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// The service behind gzip in both directions.
@@ -46,10 +56,12 @@ pub(super) fn router(
     turns: Arc<Semaphore>,
     local: SocketAddr,
 ) -> Router {
+    let room = units(http.bytes_in_flight_max.max(http.body_bytes_max));
     let shared = Arc::new(Shared {
         service,
         http,
         turns,
+        room: Arc::new(Semaphore::new(room as usize)),
         local,
     });
     let calls = Router::new().fallback(answer).with_state(Arc::clone(&shared));
@@ -188,15 +200,20 @@ impl Shared {
         };
         let tenant = self.admit(operation, head, intake).await?;
         // Only now does a call get one of the places, and its body memory.
-        let turn = self.turn(operation, &tenant).await?;
-        if !intake.complete
-            && let Some(length) = announced
-        {
-            intake
-                .bytes
-                .reserve_exact(length.saturating_sub(intake.bytes.len()));
-        }
-        while self.take_part(operation, Some(&tenant), intake, deadline).await? {}
+        let length = match announced {
+            Some(length) if !intake.complete => length,
+            _ => 0,
+        };
+        let mut turn = self
+            .turn(operation, &tenant, length.max(intake.bytes.len()))
+            .await?;
+        intake
+            .bytes
+            .reserve_exact(length.saturating_sub(intake.bytes.len()));
+        while self
+            .take_part(operation, Some((&tenant, &mut turn)), intake, deadline)
+            .await?
+        {}
         self.work(operation, tenant, intake, turn).await
     }
 
@@ -234,13 +251,14 @@ impl Shared {
     async fn take_part(
         &self,
         operation: Operation,
-        tenant: Option<&Tenant>,
+        trusted: Option<(&Tenant, &mut Turn)>,
         intake: &mut Intake,
         deadline: Deadline,
     ) -> Result<bool, Answer> {
         if intake.complete {
             return Ok(false);
         }
+        let (tenant, turn) = trusted.unzip();
         let refused = |status: u16, text: String| about(not_read(status, text, None), operation, tenant);
         let idle = timeout(self.http.body_idle_timeout, intake.body.frame());
         let Ok(Ok(frame)) = timeout_at(deadline, idle).await else {
@@ -262,6 +280,10 @@ impl Shared {
         if let Some(data) = data {
             if intake.bytes.len() + data.len() > self.http.body_bytes_max {
                 return Err(self.too_large(operation, tenant));
+            }
+            if let (Some(tenant), Some(turn)) = (tenant, turn) {
+                self.make_room(operation, tenant, turn, intake, data.len())
+                    .await?;
             }
             intake.bytes.extend_from_slice(&data);
             intake.count = intake.bytes.len();
@@ -290,14 +312,61 @@ impl Shared {
         Err(answer)
     }
 
-    async fn turn(&self, operation: Operation, tenant: &Tenant) -> Result<OwnedSemaphorePermit, Answer> {
-        match timeout(self.http.turn_timeout, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
+    /// Waits for a place, and for room for `length` bytes.
+    async fn turn(&self, operation: Operation, tenant: &Tenant, length: usize) -> Result<Turn, Answer> {
+        let until = Deadline::now() + self.http.turn_timeout;
+        let Ok(Ok(place)) = timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await else {
+            let text = "Too many calls at a time; try again in a minute.\n".to_owned();
+            return Err(about(not_read(503, text, None), operation, Some(tenant)));
+        };
+        Ok(Turn {
+            _place: place,
+            room: self.room(operation, tenant, units(length), until).await?,
+        })
+    }
+
+    async fn room(
+        &self,
+        operation: Operation,
+        tenant: &Tenant,
+        units: u32,
+        until: Deadline,
+    ) -> Result<OwnedSemaphorePermit, Answer> {
+        match timeout_at(until, Arc::clone(&self.room).acquire_many_owned(units)).await {
+            Ok(Ok(room)) => Ok(room),
             _ => {
-                let text = "Too many calls at a time; try again in a minute.\n".to_owned();
+                let text = format!(
+                    "The calls under way fill the {} bytes that are held at a time; try again in a minute.\n",
+                    self.http.bytes_in_flight_max
+                );
                 Err(about(not_read(503, text, None), operation, Some(tenant)))
             }
         }
+    }
+
+    /// Lets a body of unknown length grow by `more` bytes: its memory is doubled, where there is room for that.
+    async fn make_room(
+        &self,
+        operation: Operation,
+        tenant: &Tenant,
+        turn: &mut Turn,
+        intake: &mut Intake,
+        more: usize,
+    ) -> Result<(), Answer> {
+        let length = intake.bytes.len();
+        if length + more <= intake.bytes.capacity() {
+            return Ok(());
+        }
+        let wanted = (length + more).max((2 * length).min(self.http.body_bytes_max));
+        let held = u32::try_from(turn.room.num_permits()).unwrap_or(u32::MAX);
+        let missing = units(wanted).saturating_sub(held);
+        if missing > 0 {
+            let until = Deadline::now() + self.http.turn_timeout;
+            turn.room
+                .merge(self.room(operation, tenant, missing, until).await?);
+        }
+        intake.bytes.reserve_exact(wanted - length);
+        Ok(())
     }
 
     async fn work(
@@ -305,7 +374,7 @@ impl Shared {
         operation: Operation,
         tenant: Tenant,
         intake: &mut Intake,
-        turn: OwnedSemaphorePermit,
+        turn: Turn,
     ) -> Result<Answer, Answer> {
         let service = Arc::clone(&self.service);
         let bytes = std::mem::take(&mut intake.bytes);
@@ -380,6 +449,11 @@ impl Shared {
         }
         response
     }
+}
+
+/// Bytes in units of room, rounded up.
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
 /// Runs what may block, on a thread where it may. `None` where the server's runtime is shut down.

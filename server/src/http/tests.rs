@@ -702,6 +702,82 @@ async fn trusted_calls_wait_for_a_place_and_strangers_need_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_of_all_calls_together_are_limited() {
+    let (service, entered, go_on) = slow();
+    let http = HttpSettings {
+        body_bytes_max: 100_000,
+        bytes_in_flight_max: 100_000,
+        turn_timeout: Duration::from_millis(50),
+        ..HttpSettings::default()
+    };
+    let server = Running::start(service, http).await;
+    let of_length = |length: usize| {
+        let mut body = envelope(&authenticate());
+        // White space behind the end counts as well.
+        body.resize(length, b' ');
+        body
+    };
+    let mut first = server.connect().await;
+    first
+        .send(post(Operation::Authenticate, &of_length(60_000)))
+        .await;
+    let entered = begun(entered).await;
+    let full = "The calls under way fill the 100000 bytes that are held at a time; try again in a minute.\n";
+    // Said before it is sent,
+    let mut announced = server.connect().await;
+    let large = of_length(60_000);
+    announced
+        .send(post_head(Operation::Authenticate, "Content-Length: 60000\r\n"))
+        .await;
+    announced.send(&large[..20_000]).await;
+    let reply = announced.reply().await;
+    assert_eq!((reply.status, reply.text()), (503, full));
+    assert!(reply.has("retry-after: 60"));
+    // and where nobody knows how much will come, while it grows.
+    for headers in [
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n",
+    ] {
+        let mut growing = server.connect().await;
+        let body = match headers.contains("gzip") {
+            true => gzip(&large),
+            false => large.clone(),
+        };
+        growing.send(post_head(Operation::Authenticate, headers)).await;
+        growing.send(chunked(&body, 1000)).await;
+        let reply = growing.reply().await;
+        assert_eq!((reply.status, reply.text()), (503, full), "{headers}");
+    }
+    // A small one fits still.
+    let mut small = server.connect().await;
+    small
+        .send(post(Operation::Authenticate, &of_length(20_000)))
+        .await;
+    let entered = begun(entered).await;
+    go_on.send(()).unwrap();
+    go_on.send(()).unwrap();
+    successful(&first.reply().await);
+    successful(&small.reply().await);
+    // Their room is given back.
+    go_on.send(()).unwrap();
+    let mut last = server.connect().await;
+    last.send(post(Operation::Authenticate, &of_length(100_000)))
+        .await;
+    loop {
+        let reply = last.reply().await;
+        if reply.status == 200 {
+            break;
+        }
+        assert_eq!(reply.status, 503, "the room is given back in time");
+        last = server.connect().await;
+        last.send(post(Operation::Authenticate, &of_length(100_000)))
+            .await;
+    }
+    drop(entered);
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_checked_once_so_that_replays_can_be_refused() {
     let clock = Arc::new(ManualClock::new(NOW));
     let directory = tempfile::tempdir().unwrap();
