@@ -3,6 +3,9 @@
 //! Calls are re-entrant: many tenants and tables at once, on many threads. A hook gets the call's own transaction, so
 //! that what it does is kept or lost together with the rows. A hook that fails refuses its call; one that fails in
 //! ReplicationCompleted too, so that the sender's log shows it (assumed).
+//!
+//! While a hook has the transaction, nobody else can write to the tenant's mirror. So whatever may take long and needs
+//! no transaction, a call over the network above all, is done in [`MirrorAdmin::announce`], which holds nothing.
 
 use mirrorlab_protocol::message::ReplicationSummary;
 
@@ -29,6 +32,39 @@ pub enum TableChange {
     Recreated {
         /// What could not be done in place.
         reason: String,
+    },
+}
+
+/// What is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announced {
+    /// Tables are about to be made or changed.
+    Tables,
+    /// A table is about to be emptied.
+    Wipe,
+    /// A cycle has ended.
+    Completed,
+}
+
+/// Something that a call is about to do, told while no transaction is open.
+#[derive(Debug, Clone, Copy)]
+pub enum Announcement<'a> {
+    /// This table is about to be made or changed so.
+    Table {
+        /// The table.
+        table: &'a str,
+        /// Never [`TableChange::Unchanged`].
+        change: &'a TableChange,
+    },
+    /// This table is about to be emptied.
+    Wipe {
+        /// The table.
+        table: &'a str,
+    },
+    /// A cycle has ended.
+    Completed {
+        /// Empty after a quiet cycle (seen).
+        changed: &'a [ReplicationSummary<'a>],
     },
 }
 
@@ -99,6 +135,28 @@ pub trait MirrorAdmin: Send + Sync {
     ) -> Result<AuthenticateAnswer, AdminError> {
         let _ = (context, client_state);
         Ok(AuthenticateAnswer::default())
+    }
+
+    /// Whether [`MirrorAdmin::announce`] wants to be told. Where it does not, the mirror is not looked at twice.
+    fn announces(&self, what: Announced) -> bool {
+        let _ = what;
+        false
+    }
+
+    /// A call is about to do all of `announcements`. Told before the call's transaction, in which the other hooks come:
+    /// who looks into the mirror still sees it as it was, and may write to it. What was announced may still fail, and a
+    /// call that meets a passing error of its database is announced again.
+    ///
+    /// # Errors
+    /// [`AdminError`] refuses the call; nothing of it is done.
+    fn announce(
+        &self,
+        context: &str,
+        client_state: Option<&str>,
+        announcements: &[Announcement<'_>],
+    ) -> Result<(), AdminError> {
+        let _ = (context, client_state, announcements);
+        Ok(())
     }
 
     /// A TableSchema call has brought `table` up to date, and rows may follow. Called for every table of the call, after

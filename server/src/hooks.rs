@@ -5,18 +5,26 @@
 //! event: they may be edited while the server runs. A table without a change has no event before its rows: an index or a
 //! view is still there.
 //!
+//! Webhooks are called before that transaction, one after the other: however slow they are, they keep nobody from the
+//! mirror, and all of a call's have a time together ([`Hooks::webhooks_per_call`]). One that fails refuses the call, which
+//! then does nothing.
+//!
 //! - [`webhook`]: the POST and its JSON
 
 pub mod webhook;
 
+use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use mirrorlab_protocol::excerpt;
 use mirrorlab_protocol::message::ReplicationSummary;
 use mirrorlab_protocol::names::Operation;
 
-use crate::admin::{AdminError, MirrorAdmin, TableChange};
+use crate::admin::{AdminError, Announced, Announcement, MirrorAdmin, TableChange};
 use crate::events::{Event, EventKind};
 use crate::store::{MirrorPlace, MirrorTransaction};
 use webhook::{Notice, Webhook};
@@ -84,8 +92,11 @@ pub enum Hook {
     Webhook(Webhook),
 }
 
+/// How long all webhooks of one call may take unless said: below the sender's own time-out, a minute in .NET.
+pub const WEBHOOKS_PER_CALL: Duration = Duration::from_secs(30);
+
 /// The hooks of each event; none unless said.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Hooks {
     /// A TableSchema call has made or changed a table.
     pub before_table: Option<Hook>,
@@ -93,6 +104,19 @@ pub struct Hooks {
     pub wipe: Option<Hook>,
     /// A cycle has ended.
     pub completed: Option<Hook>,
+    /// How long all webhooks of one call may take together.
+    pub webhooks_per_call: Duration,
+}
+
+impl Default for Hooks {
+    fn default() -> Hooks {
+        Hooks {
+            before_table: None,
+            wipe: None,
+            completed: None,
+            webhooks_per_call: WEBHOOKS_PER_CALL,
+        }
+    }
 }
 
 /// The default MirrorAdmin: SQLite files in one directory, and hooks.
@@ -101,6 +125,9 @@ pub struct HookAdmin {
     directory: PathBuf,
     name: NameTemplate,
     hooks: Hooks,
+    /// Where each tenant's mirror was found, by its name in lower case. Names are matched without regard to case, as SQL
+    /// Server does, and the file system may not.
+    found: Mutex<HashMap<String, PathBuf>>,
 }
 
 impl HookAdmin {
@@ -110,13 +137,51 @@ impl HookAdmin {
             directory: directory.to_owned(),
             name,
             hooks,
+            found: Mutex::default(),
+        }
+    }
+
+    /// A tenant's file, in the spelling that is there; where none is, the first to come gives it its own.
+    fn file(&self, context: &str) -> Result<PathBuf, AdminError> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenant = context.to_ascii_lowercase();
+        let known = found.get(&tenant);
+        if let Some(path) = known.filter(|path| path.exists()) {
+            return Ok(path.clone());
+        }
+        let wanted = format!("{}.db", self.name.name(context));
+        let mut there = spellings(&self.directory, &wanted).map_err(|error| AdminError {
+            message: format!("the directory of mirrors cannot be read: {error}"),
+            source: Some(Box::new(error)),
+        })?;
+        there.sort();
+        let path = match there.as_slice() {
+            [] => known.cloned().unwrap_or_else(|| self.directory.join(wanted)),
+            [one] => one.clone(),
+            [one, another, ..] => {
+                return Err(AdminError::new(format!(
+                    "there are two mirrors, {} and {}: tenants' names are matched without regard to case, so they are one \
+                     tenant's; keep one of them",
+                    shown(one),
+                    shown(another)
+                )));
+            }
+        };
+        found.insert(tenant, path.clone());
+        Ok(path)
+    }
+
+    fn hook(&self, event: Announced) -> Option<&Hook> {
+        match event {
+            Announced::Tables => self.hooks.before_table.as_ref(),
+            Announced::Wipe => self.hooks.wipe.as_ref(),
+            Announced::Completed => self.hooks.completed.as_ref(),
         }
     }
 
     fn table_event(
         hook: Option<&Hook>,
         table: &str,
-        notice: &Notice<'_>,
         transaction: &mut dyn MirrorTransaction,
     ) -> Result<(), AdminError> {
         match hook {
@@ -130,7 +195,8 @@ impl HookAdmin {
                 });
                 found.map_or(Ok(()), |path| run_file(&path, transaction))
             }
-            Some(Hook::Webhook(webhook)) => webhook.call(notice),
+            // Called already.
+            Some(Hook::Webhook(_)) => Ok(()),
         }
     }
 }
@@ -141,50 +207,78 @@ impl MirrorAdmin for HookAdmin {
         context: &str,
         _client_state: Option<&str>,
     ) -> Result<MirrorPlace, AdminError> {
-        let file = format!("{}.db", self.name.name(context));
-        Ok(MirrorPlace::SqliteFile(self.directory.join(file)))
+        self.file(context).map(MirrorPlace::SqliteFile)
+    }
+
+    fn announces(&self, what: Announced) -> bool {
+        matches!(self.hook(what), Some(Hook::Webhook(_)))
+    }
+
+    fn announce(
+        &self,
+        context: &str,
+        client_state: Option<&str>,
+        announcements: &[Announcement<'_>],
+    ) -> Result<(), AdminError> {
+        let began = Instant::now();
+        let limit = self.hooks.webhooks_per_call;
+        for announcement in announcements {
+            let (event, notice) = match announcement {
+                Announcement::Table { table, change } => (
+                    Announced::Tables,
+                    Notice::before_table(context, client_state, table, change),
+                ),
+                Announcement::Wipe { table } => (Announced::Wipe, Notice::wipe(context, client_state, table)),
+                Announcement::Completed { changed } => (
+                    Announced::Completed,
+                    Notice::completed(context, client_state, changed),
+                ),
+            };
+            if let Some(Hook::Webhook(webhook)) = self.hook(event) {
+                webhook.call(&notice, limit.saturating_sub(began.elapsed()), limit)?;
+            }
+        }
+        Ok(())
     }
 
     fn on_before_replicate_table(
         &self,
-        context: &str,
+        _context: &str,
         table: &str,
         change: &TableChange,
-        client_state: Option<&str>,
+        _client_state: Option<&str>,
         transaction: &mut dyn MirrorTransaction,
     ) -> Result<(), AdminError> {
         if *change == TableChange::Unchanged {
             return Ok(());
         }
-        let notice = Notice::before_table(context, client_state, table, change);
-        HookAdmin::table_event(self.hooks.before_table.as_ref(), table, &notice, transaction)
+        HookAdmin::table_event(self.hook(Announced::Tables), table, transaction)
     }
 
     fn on_wipe(
         &self,
-        context: &str,
+        _context: &str,
         table: &str,
-        client_state: Option<&str>,
+        _client_state: Option<&str>,
         transaction: &mut dyn MirrorTransaction,
     ) -> Result<(), AdminError> {
-        let notice = Notice::wipe(context, client_state, table);
-        HookAdmin::table_event(self.hooks.wipe.as_ref(), table, &notice, transaction)
+        HookAdmin::table_event(self.hook(Announced::Wipe), table, transaction)
     }
 
     fn on_replication_completed(
         &self,
-        context: &str,
-        changed: &[ReplicationSummary<'_>],
-        client_state: Option<&str>,
+        _context: &str,
+        _changed: &[ReplicationSummary<'_>],
+        _client_state: Option<&str>,
         transaction: &mut dyn MirrorTransaction,
     ) -> Result<(), AdminError> {
-        match &self.hooks.completed {
-            None => Ok(()),
+        match self.hook(Announced::Completed) {
+            // A webhook was called already.
+            None | Some(Hook::Webhook(_)) => Ok(()),
             Some(Hook::SqlFile(path)) => run_file(path, transaction),
             Some(Hook::SqlDirectory(directory)) => sql_files(directory)?
                 .iter()
                 .try_for_each(|path| run_file(path, transaction)),
-            Some(Hook::Webhook(webhook)) => webhook.call(&Notice::completed(context, client_state, changed)),
         }
     }
 
@@ -204,6 +298,24 @@ impl MirrorAdmin for HookAdmin {
             EventKind::Error => tracing::error!(tenant = context, operation, additional_info, "{message}"),
         }
     }
+}
+
+/// The files of that name in a directory, in whatever spelling.
+fn spellings(directory: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        // It is made with the first mirror.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().eq_ignore_ascii_case(name) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// The `.sql` files of a directory, by name.
@@ -230,7 +342,7 @@ fn run_file(path: &Path, transaction: &mut dyn MirrorTransaction) -> Result<(), 
     })
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> AdminError {
+fn unreadable(path: &Path, error: io::Error) -> AdminError {
     AdminError {
         message: format!("the hook {} cannot be read: {error}", shown(path)),
         source: Some(Box::new(error)),

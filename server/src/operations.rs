@@ -18,9 +18,9 @@ use mirrorlab_protocol::message::{
 };
 use mirrorlab_protocol::names::Operation;
 
-use crate::admin::{AdminError, MirrorAdmin};
+use crate::admin::{AdminError, Announced, Announcement, MirrorAdmin};
 use crate::events::{Event, EventKind};
-use crate::store::{MirrorStore, MirrorTransaction, StoreError, StoredTable};
+use crate::store::{MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable};
 
 /// `SupportedInterfaces` of every Authenticate answer (seen).
 pub const SUPPORTED_INTERFACES: &str = "1";
@@ -139,6 +139,11 @@ impl Mirroring {
         let name = table
             .filter(|t| !t.is_empty())
             .ok_or_else(|| Refusal::Request("the request has no TableName".into()))?;
+        if self.admin.announces(Announced::Wipe) {
+            let stored = present_table(self.begin(call)?.as_mut(), name)?;
+            let table = &stored.table.name;
+            self.announce(call, "OnWipe", &[Announcement::Wipe { table }])?;
+        }
         let mut transaction = self.begin(call)?;
         let stored = present_table(transaction.as_mut(), name)?;
         transaction.wipe(&stored.table)?;
@@ -159,11 +164,17 @@ impl Mirroring {
         call: Call<'_>,
         changed: &[ReplicationSummary<'_>],
     ) -> Result<ResponseDetail, Refusal> {
-        let mut transaction = self.begin(call)?;
+        if self.admin.announces(Announced::Completed) {
+            let what = [Announcement::Completed { changed }];
+            self.announce(call, "OnReplicationCompleted", &what)?;
+        }
+        let place = self.place(call)?;
+        let mut transaction = self.store.begin(call.context, &place)?;
         self.admin
             .on_replication_completed(call.context, changed, call.client_state, transaction.as_mut())
             .map_err(Refusal::admin("OnReplicationCompleted"))?;
         transaction.commit()?;
+        self.store.rest(call.context, &place);
         let total = |count: fn(&ReplicationSummary<'_>) -> i32| {
             changed.iter().map(|s| i64::from(count(s))).sum::<i64>()
         };
@@ -191,12 +202,25 @@ impl Mirroring {
         Ok(ResponseDetail::ReplicationCompleted)
     }
 
-    fn begin(&self, call: Call<'_>) -> Result<Box<dyn MirrorTransaction + '_>, Refusal> {
-        let place = self
-            .admin
+    fn place(&self, call: Call<'_>) -> Result<MirrorPlace, Refusal> {
+        self.admin
             .resolve_connection(call.context, call.client_state)
-            .map_err(Refusal::admin("ResolveConnection"))?;
-        Ok(self.store.begin(call.context, &place)?)
+            .map_err(Refusal::admin("ResolveConnection"))
+    }
+
+    fn begin(&self, call: Call<'_>) -> Result<Box<dyn MirrorTransaction + '_>, Refusal> {
+        Ok(self.store.begin(call.context, &self.place(call)?)?)
+    }
+
+    fn announce(
+        &self,
+        call: Call<'_>,
+        hook: &'static str,
+        announcements: &[Announcement<'_>],
+    ) -> Result<(), Refusal> {
+        self.admin
+            .announce(call.context, call.client_state, announcements)
+            .map_err(Refusal::admin(hook))
     }
 
     fn log(&self, call: Call<'_>, operation: Operation, kind: EventKind, message: String, info: String) {

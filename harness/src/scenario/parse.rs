@@ -170,6 +170,16 @@ fn tenants(
                     );
                     continue;
                 }
+                let same = |other: &&Tenant| other.context.value.eq_ignore_ascii_case(&key.text);
+                if let Some(other) = tenants.iter().find(same) {
+                    let text = format!("`{}` and `{}` are one tenant", other.context.value, key.text);
+                    reader.note(
+                        Mistake::new(key.at, text, "this")
+                            .and(other.context.at, "and this")
+                            .help("names of tenants are matched without regard to case"),
+                    );
+                    continue;
+                }
                 let context = Spanned::new(key.text.clone(), key.at);
                 tenants.extend(tenant(reader, catalogue, context, node));
             }

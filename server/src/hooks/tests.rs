@@ -1,10 +1,13 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use mirrorlab_protocol::message::ReplicationSummary;
 use mirrorlab_protocol::message::Request;
 
 use super::*;
-use crate::testing::{Bench, Canned, table_schema};
+use crate::operations::{Mirroring, Options};
+use crate::store::sqlite::SqliteStore;
+use crate::testing::{Bench, Canned, row_data, table_schema};
 
 fn wipe() -> Request<'static> {
     Request::Wipe {
@@ -49,6 +52,7 @@ fn a_sql_file_runs_in_the_tenants_mirror() {
         before_table: file("before"),
         wipe: file("wipe"),
         completed: file("completed"),
+        ..Hooks::default()
     });
     for request in [
         table_schema(&["contact", "person"]),
@@ -73,6 +77,7 @@ fn a_directory_holds_a_file_for_each_table_and_all_run_at_the_end() {
         before_table: hook.clone(),
         wipe: None,
         completed: hook,
+        ..Hooks::default()
     });
     for request in [table_schema(&["contact", "person"]), wipe(), completed()] {
         assert!(bench.call(&request).successful);
@@ -90,6 +95,7 @@ fn a_hook_that_fails_fails_its_call_and_nothing_of_it_is_kept() {
         before_table: Some(Hook::SqlFile(good.clone())),
         wipe: Some(Hook::SqlFile(bad.clone())),
         completed: Some(Hook::SqlFile(folder.path().join("gone.sql"))),
+        ..Hooks::default()
     });
     assert!(bench.call(&table_schema(&["contact"])).successful);
     let said = [bench.call(&wipe()), bench.call(&completed())].map(|response| {
@@ -116,6 +122,7 @@ fn webhooks(url: &str, timeout: Duration) -> Hooks {
         before_table: hook("/before"),
         wipe: hook("/wipe"),
         completed: hook("/completed?key=secret"),
+        ..Hooks::default()
     }
 }
 
@@ -183,6 +190,101 @@ fn a_webhook_that_fails_fails_its_call_without_showing_its_url() {
     said.push(bench.call(&completed()));
     let said: Vec<String> = said.into_iter().map(|r| r.error.unwrap()).collect();
     insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn the_webhooks_of_a_call_have_a_time_together() {
+    let silent = Canned::new(|_| vec![]);
+    let bench = Bench::with_hooks(Hooks {
+        webhooks_per_call: Duration::from_millis(50),
+        ..webhooks(&silent.url, LONG)
+    });
+    let said = bench.call(&table_schema(&["contact", "person"])).error.unwrap();
+    assert_eq!(
+        said,
+        "Cust1, TableSchema: OnBeforeReplicateTable failed: the webhook at 127.0.0.1 failed: the webhooks of one call have \
+         0.05 s together, and that is over; nothing of this call is kept"
+    );
+}
+
+fn file_of(admin: &HookAdmin, context: &str) -> Result<String, String> {
+    match admin.resolve_connection(context, None) {
+        Ok(MirrorPlace::SqliteFile(path)) => Ok(shown(&path)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn a_tenants_mirror_is_found_whatever_its_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("mirrors");
+    let new = || HookAdmin::new(&directory, NameTemplate::default(), Hooks::default());
+    let admin = new();
+    let first = Ok("Mirror_Cust4.db".to_owned());
+    assert_eq!(file_of(&admin, "Cust4"), first);
+    assert_eq!(
+        file_of(&admin, "cust4"),
+        first,
+        "the first to come gives the name"
+    );
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("Mirror_Cust4.db"), "").unwrap();
+    fs::write(directory.join("Mirror_Cust4.db-wal"), "").unwrap();
+    for context in ["CUST4", "cust4", "Cust4"] {
+        assert_eq!(file_of(&new(), context), first, "{context}");
+    }
+    assert_eq!(file_of(&new(), "Cust44"), Ok("Mirror_Cust44.db".into()));
+    // A person may move it while the server runs.
+    fs::rename(
+        directory.join("Mirror_Cust4.db"),
+        directory.join("mirror_CUST4.DB"),
+    )
+    .unwrap();
+    assert_eq!(file_of(&admin, "Cust4"), Ok("mirror_CUST4.DB".into()));
+}
+
+/// Where a file system tells spellings apart.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_mirrors_of_one_tenant_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["Mirror_Cust4.db", "Mirror_cust4.db"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    let admin = HookAdmin::new(folder.path(), NameTemplate::default(), Hooks::default());
+    assert_eq!(
+        file_of(&admin, "Cust4").unwrap_err(),
+        "there are two mirrors, Mirror_Cust4.db and Mirror_cust4.db: tenants' names are matched without regard to case, so \
+         they are one tenant's; keep one of them"
+    );
+}
+
+#[test]
+fn one_tenant_in_two_spellings_has_one_mirror() {
+    let folder = tempfile::tempdir().unwrap();
+    let mirroring = Mirroring {
+        store: Arc::new(SqliteStore::default()),
+        admin: Arc::new(HookAdmin::new(
+            folder.path(),
+            NameTemplate::default(),
+            Hooks::default(),
+        )),
+        options: Options::default(),
+    };
+    let call = |context: &str, request: &Request<'_>| {
+        let response = mirroring.run(context, request);
+        assert_eq!(response.error, None, "{context}");
+    };
+    call("Cust4", &table_schema(&["contact"]));
+    call("cUST4", &row_data(3));
+    call("cust4", &table_schema(&["contact"]));
+    let names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().ends_with(".db"))
+        .collect();
+    assert_eq!(names, ["Mirror_Cust4.db"]);
 }
 
 #[test]

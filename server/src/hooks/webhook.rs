@@ -1,6 +1,7 @@
 //! Webhooks: an event as a POST of JSON. Any answer but 2xx within the time allowed is a failure, and so fails the call.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use crate::admin::{AdminError, TableChange};
 use crate::web::{self, Web};
 
-/// How long a webhook may take unless said. Its tenant's mirror waits for it.
+/// How long a webhook may take unless said. Its call waits for it, and nobody else.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A URL that is told of events.
@@ -37,18 +38,27 @@ impl Webhook {
         })
     }
 
-    /// Tells of an event.
+    /// Tells of an event, within what is `left` of the time that all of a call's webhooks have, `together`.
     ///
     /// # Errors
     /// [`AdminError`] where the answer is not 2xx in time.
-    pub(super) fn call(&self, notice: &Notice<'_>) -> Result<(), AdminError> {
+    pub(super) fn call(
+        &self,
+        notice: &Notice<'_>,
+        left: Duration,
+        together: Duration,
+    ) -> Result<(), AdminError> {
         let failed = |why: String| AdminError::new(format!("the webhook at {} failed: {why}", self.host()));
         let body = serde_json::to_vec(notice).map_err(|error| failed(error.to_string()))?;
         let posted = post(self.web.client(), self.url.clone(), body);
-        match self.web.block_on(self.timeout, posted) {
+        match self.web.block_on(self.timeout.min(left), posted) {
             Ok(Ok(status)) if status.is_success() => Ok(()),
             Ok(Ok(status)) => Err(failed(format!("it answered {status}"))),
             Ok(Err(why)) => Err(failed(why)),
+            Err(error) if error.kind() == ErrorKind::TimedOut && left < self.timeout => Err(failed(format!(
+                "the webhooks of one call have {} s together, and that is over",
+                together.as_secs_f64()
+            ))),
             Err(error) => Err(failed(error.to_string())),
         }
     }

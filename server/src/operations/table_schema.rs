@@ -8,7 +8,7 @@ use mirrorlab_protocol::names::{Operation, fold, same_name};
 use mirrorlab_protocol::schema::{SchemaError, Table, check_distinct};
 
 use super::{Call, Mirroring, Refusal, counted};
-use crate::admin::TableChange;
+use crate::admin::{Announced, Announcement, TableChange};
 use crate::events::EventKind;
 use crate::schema_change::{Alteration, SchemaChange, compare};
 use crate::store::metadata::metadata_table;
@@ -25,21 +25,34 @@ impl Mirroring {
     ) -> Result<ResponseDetail, Refusal> {
         let wanted = read_tables(call.context, sent)?;
         let mut transaction = self.begin(call)?;
-        let stored = transaction.tables()?;
-        let names: HashSet<String> = wanted.iter().map(|t| fold(&t.name)).collect();
-        let (kept, absent): (Vec<_>, Vec<_>) = stored
-            .into_iter()
-            .partition(|t| names.contains(&fold(&t.table.name)));
-        self.guard_drops(call, kept.len(), &absent)?;
+        let mut plan = Plan::make(transaction.as_mut(), &wanted)?;
+        self.guard_drops(call, plan.kept, &plan.absent)?;
+        if self.admin.announces(Announced::Tables) && plan.changes().next().is_some() {
+            // Nobody is kept from the mirror while a partner is told.
+            drop(transaction);
+            let announcements: Vec<Announcement<'_>> = plan
+                .changes()
+                .map(|(table, change)| Announcement::Table { table, change })
+                .collect();
+            self.announce(call, "OnBeforeReplicateTable", &announcements)?;
+            transaction = self.begin(call)?;
+            let again = Plan::make(transaction.as_mut(), &wanted)?;
+            if !again.does_the_same(&plan) {
+                return Err(Refusal::Request(
+                    "the mirror was changed while the partner was told of its new schema; the next cycle does it"
+                        .into(),
+                ));
+            }
+            plan = again;
+        }
+        let absent = plan.absent;
         // Names that are freed may be wanted: drops come first.
         for table in &absent {
             transaction.drop_table(&table.table.name)?;
         }
-        let mut kept: HashMap<String, StoredTable> =
-            kept.into_iter().map(|t| (fold(&t.table.name), t)).collect();
         let mut done = Vec::with_capacity(wanted.len());
-        for table in &wanted {
-            let (change, lsn) = bring(transaction.as_mut(), kept.remove(&fold(&table.name)), table)?;
+        for (step, table) in plan.steps.into_iter().zip(&wanted) {
+            let (change, lsn) = bring(transaction.as_mut(), step, table)?;
             done.push((table.name.as_str(), change, lsn));
         }
         for (table, change, _) in &done {
@@ -175,35 +188,110 @@ fn read_tables(context: &str, sent: &[TableSchemaInfo<'_>]) -> Result<Vec<Table>
     Ok(wanted)
 }
 
+/// What a call is going to do, before it does any of it.
+struct Plan<'w> {
+    /// How many of the stored tables are wanted still.
+    kept: usize,
+    /// Those that are not.
+    absent: Vec<StoredTable>,
+    /// What becomes of each wanted table, in their order.
+    steps: Vec<Step<'w>>,
+}
+
+struct Step<'w> {
+    name: &'w str,
+    change: TableChange,
+    /// The table as it is, where it is there.
+    stored: Option<StoredTable>,
+}
+
+impl<'w> Plan<'w> {
+    /// Looks at everything and changes nothing.
+    fn make(transaction: &mut dyn MirrorTransaction, wanted: &'w [Table]) -> Result<Plan<'w>, Refusal> {
+        let names: HashSet<String> = wanted.iter().map(|t| fold(&t.name)).collect();
+        let (kept, absent): (Vec<_>, Vec<_>) = transaction
+            .tables()?
+            .into_iter()
+            .partition(|t| names.contains(&fold(&t.table.name)));
+        let count = kept.len();
+        let mut kept: HashMap<String, StoredTable> =
+            kept.into_iter().map(|t| (fold(&t.table.name), t)).collect();
+        let mut steps = Vec::with_capacity(wanted.len());
+        for table in wanted {
+            let stored = kept.remove(&fold(&table.name)).filter(|t| t.present);
+            steps.push(Step {
+                name: &table.name,
+                change: decide(transaction, stored.as_ref(), table)?,
+                stored,
+            });
+        }
+        Ok(Plan {
+            kept: count,
+            absent,
+            steps,
+        })
+    }
+
+    /// The tables that do not stay as they are.
+    fn changes(&self) -> impl Iterator<Item = (&'w str, &TableChange)> {
+        let changed = |step: &&Step<'_>| step.change != TableChange::Unchanged;
+        self.steps
+            .iter()
+            .filter(changed)
+            .map(|step| (step.name, &step.change))
+    }
+
+    fn does_the_same(&self, other: &Plan<'_>) -> bool {
+        let names =
+            |plan: &Plan<'_>| -> Vec<String> { plan.absent.iter().map(|t| t.table.name.clone()).collect() };
+        self.changes().eq(other.changes()) && names(self) == names(other)
+    }
+}
+
+/// What has to be done to a table.
+fn decide(
+    transaction: &mut dyn MirrorTransaction,
+    stored: Option<&StoredTable>,
+    wanted: &Table,
+) -> Result<TableChange, Refusal> {
+    let Some(stored) = stored else {
+        return Ok(TableChange::Created);
+    };
+    Ok(match compare(&stored.table, &stored.hash, wanted) {
+        SchemaChange::Keep => TableChange::Unchanged,
+        SchemaChange::Recreate(reason) => TableChange::Recreated { reason },
+        SchemaChange::Alter(alteration) => match hindrance(transaction, &stored.table, &alteration)? {
+            Some(reason) => TableChange::Recreated { reason },
+            None => TableChange::Altered {
+                added: alteration.added,
+                dropped: alteration.dropped,
+                changed: alteration.changed,
+            },
+        },
+    })
+}
+
 /// Brings one table into shape; what that took, and its LSN.
 fn bring(
     transaction: &mut dyn MirrorTransaction,
-    stored: Option<StoredTable>,
+    step: Step<'_>,
     wanted: &Table,
 ) -> Result<(TableChange, i64), Refusal> {
-    let Some(stored) = stored.filter(|t| t.present) else {
-        transaction.create(wanted)?;
-        return Ok((TableChange::Created, LSN_INVALID));
-    };
-    let reason = match compare(&stored.table, &stored.hash, wanted) {
-        SchemaChange::Keep => return Ok((TableChange::Unchanged, stored.lsn)),
-        SchemaChange::Recreate(reason) => reason,
-        SchemaChange::Alter(alteration) => match hindrance(transaction, &stored.table, &alteration)? {
-            Some(reason) => reason,
-            None => {
-                transaction.alter(&stored.table, wanted)?;
-                let change = TableChange::Altered {
-                    added: alteration.added,
-                    dropped: alteration.dropped,
-                    changed: alteration.changed,
-                };
-                return Ok((change, stored.lsn));
+    let lsn = match (&step.change, &step.stored) {
+        (TableChange::Unchanged, Some(stored)) => stored.lsn,
+        (TableChange::Altered { .. }, Some(stored)) => {
+            transaction.alter(&stored.table, wanted)?;
+            stored.lsn
+        }
+        (_, stored) => {
+            if let Some(stored) = stored {
+                transaction.drop_table(&stored.table.name)?;
             }
-        },
+            transaction.create(wanted)?;
+            LSN_INVALID
+        }
     };
-    transaction.drop_table(&stored.table.name)?;
-    transaction.create(wanted)?;
-    Ok((TableChange::Recreated { reason }, LSN_INVALID))
+    Ok((step.change, lsn))
 }
 
 /// Which rows stand in the way of a change in place.

@@ -1,5 +1,6 @@
 //! The operations on SQLite mirrors, with requests made by hand; read back with literal SQL.
 
+mod announced;
 mod calls;
 mod schema;
 

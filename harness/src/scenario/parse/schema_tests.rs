@@ -147,6 +147,7 @@ fn mistakes_of_form_are_the_schemas_too() {
         "empty",
         "not-yaml",
         "nothing-proved",
+        "one-tenant-twice",
         "rows",
         "table-without-columns",
         "too-many-rows",
