@@ -281,6 +281,63 @@ fn the_settings_that_are_shown_work() {
     }
 }
 
+/// Of the same mirror an earlier source may have been sent; by numbers alone the new one would not differ from it.
+#[test]
+fn sources_made_anew_are_sent_whole() {
+    let trial = Trial::new();
+    let (server, url) = trial.serve(&[]);
+    let cycle = ["--tenants", "2", "--cycles", "1", "--rows", "3"];
+    trial.simulate(&url, &cycle).expect(0);
+    equal(&trial);
+    fs::rename(trial.path("data"), trial.path("older")).unwrap();
+    let mut args = trial.simulate_args(&url, &cycle);
+    let seed = args.iter().position(|a| *a == "7").unwrap();
+    args[seed] = "8";
+    run(trial.dir(), &args).expect(0);
+    equal(&trial);
+    server.kill();
+}
+
+#[cfg(unix)]
+#[test]
+fn customers_data_are_nobody_elses() {
+    use std::os::unix::fs::PermissionsExt as _;
+    fn check(path: &Path, seen: &mut usize) {
+        let rights = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(rights & 0o077, 0, "{}: {rights:o}", path.display());
+        *seen += 1;
+        if path.is_dir() {
+            for entry in fs::read_dir(path).unwrap() {
+                check(&entry.unwrap().path(), seen);
+            }
+        }
+    }
+    let trial = Trial::new();
+    let (server, url) = trial.serve(&[]);
+    trial.simulate(&url, &["--cycles", "1", "--rows", "1"]).expect(0);
+    // With a reader there are a log and an index beside the mirror.
+    let reader = Connection::open(trial.path("mirrors/Mirror_Cust10001.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM contact").unwrap();
+    let mut seen = 0;
+    check(&trial.path("mirrors"), &mut seen);
+    assert!(seen >= 4, "{seen} files");
+    check(&trial.path("data"), &mut seen);
+    server.kill();
+
+    let head = "title: T\ncites: a test\nsource: {tables: {contact: 3}}\nsteps:\n  - mirror\n  - backup: b\n  - mirror_backup: b\n";
+    scenario(trial.dir(), "one.yaml", &format!("id: one\n{head}"));
+    run(trial.dir(), &["run", "one.yaml", "--keep", "kept"]).expect(0);
+    let kept = fs::metadata(trial.path("kept")).unwrap().permissions().mode();
+    assert_eq!(kept & 0o777, 0o700, "nobody else gets in");
+    let mut found = 0;
+    for folder in ["sources", "mirrors", "messages"] {
+        for entry in fs::read_dir(trial.path("kept/one").join(folder)).unwrap() {
+            check(&entry.unwrap().path(), &mut found);
+        }
+    }
+    assert!(found >= 10, "{found} files");
+}
+
 #[test]
 fn the_log_is_json_where_asked_for() {
     let trial = Trial::new();

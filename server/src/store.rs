@@ -78,6 +78,12 @@ pub trait MirrorStore: Send + Sync {
     /// [`StoreError`]: [`StoreError::NoMirror`], [`StoreError::NoMetadata`] and [`StoreError::NotInMetadata`] among them.
     fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError>;
 
+    /// No call of tenant `context` is expected for a while, its cycle being over: whatever is kept ready for the next one is
+    /// let go, and the mirror lies still.
+    fn rest(&self, context: &str, place: &MirrorPlace) {
+        let _ = (context, place);
+    }
+
     /// How long to wait before a call that failed with `error` is done anew, counted from 1; `None` where it fails for
     /// good. Only [`StoreError::Passing`] is ever tried again: its transaction has left nothing behind.
     fn pause_before_retry(&self, error: &StoreError, attempt: u32) -> Option<Duration> {

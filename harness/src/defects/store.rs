@@ -146,6 +146,10 @@ impl MirrorStore for BrokenStore {
     fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError> {
         self.inner.invalidate(context, place, table)
     }
+
+    fn rest(&self, context: &str, place: &MirrorPlace) {
+        self.inner.rest(context, place);
+    }
 }
 
 /// Every table of a mirror but the metadata.

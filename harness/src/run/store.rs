@@ -58,6 +58,7 @@ impl FaultyStore {
             impatient: SqliteStore::new(SqliteOptions {
                 durability: Durability::Fast,
                 busy_wait: LOCKED_WAIT,
+                keep_open: Duration::ZERO,
             }),
             faults,
         }
@@ -105,5 +106,9 @@ impl MirrorStore for FaultyStore {
 
     fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError> {
         self.inner.invalidate(context, place, table)
+    }
+
+    fn rest(&self, context: &str, place: &MirrorPlace) {
+        self.inner.rest(context, place);
     }
 }

@@ -1,13 +1,17 @@
 //! Mirrors in SQLite: one file per tenant.
 //!
+//! - `idle`: connections kept open between the calls of a cycle
 //! - `place`: one call at a time on a file; opening and making it
 //! - `metadata`: the table `<context>_mirroring`
 //! - `rows`: rows into a table
 //!
-//! A file is opened for each call and closed with it. Between calls it is one quiet file without a write-ahead log beside
-//! it, so that a person may copy it, put a backup in its place, delete it or change it with any tool, at any moment,
-//! and the next call sees what is there.
+//! Between two cycles a mirror is one quiet file without a write-ahead log beside it: a person may copy it, put a backup
+//! in its place, delete it or change it with any tool, and the next call sees what is there. Within a cycle the file is
+//! kept open from one call to the next, since opening it anew means to read all of its tables' declarations. Even then
+//! the file is whole after each call, its log empty; a reader with any tool disturbs nothing and is not disturbed; and a
+//! file that was replaced, deleted or written over in between is opened anew (`idle` says how).
 
+mod idle;
 mod metadata;
 mod place;
 mod rows;
@@ -26,6 +30,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::metadata::metadata_table;
 use super::{Applied, MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable};
+use idle::IdleConnections;
 use metadata::Metadata;
 use place::{Held, Identity, Places};
 
@@ -36,6 +41,8 @@ pub struct SqliteOptions {
     pub durability: Durability,
     /// How long a call waits for another one on the same mirror, and for other programs that have it locked.
     pub busy_wait: Duration,
+    /// How long a file is kept open for a cycle's next call, which may never come; zero closes it with each call.
+    pub keep_open: Duration,
 }
 
 impl Default for SqliteOptions {
@@ -44,6 +51,7 @@ impl Default for SqliteOptions {
             durability: Durability::Full,
             // Below the sender's own time-out, a minute in .NET unless told otherwise.
             busy_wait: Duration::from_secs(30),
+            keep_open: Duration::from_secs(1),
         }
     }
 }
@@ -53,6 +61,7 @@ impl Default for SqliteOptions {
 pub struct SqliteStore {
     options: SqliteOptions,
     places: Places,
+    idle: IdleConnections,
 }
 
 impl SqliteStore {
@@ -61,6 +70,7 @@ impl SqliteStore {
         SqliteStore {
             options,
             places: Places::default(),
+            idle: IdleConnections::default(),
         }
     }
 
@@ -80,7 +90,13 @@ impl MirrorStore for SqliteStore {
         let path = file_of(place)?;
         let held = self.hold(path)?;
         let metadata = Metadata::new(context);
-        let connection = place::open(path, &metadata, &self.options)?;
+        let connection = match self.idle.take(path) {
+            Some(mut connection) => {
+                place::provide_metadata(&mut connection, path, &metadata)?;
+                connection
+            }
+            None => place::open(path, &metadata, &self.options)?,
+        };
         connection
             .execute_batch("BEGIN IMMEDIATE")
             .map_err(|e| refused(path, "begin a transaction", &e))?;
@@ -89,8 +105,16 @@ impl MirrorStore for SqliteStore {
             connection,
             path: path.to_owned(),
             metadata,
+            scripted: false,
+            store: self,
             _held: held,
         }))
+    }
+
+    fn rest(&self, _context: &str, place: &MirrorPlace) {
+        if let MirrorPlace::SqliteFile(path) = place {
+            self.idle.close(path);
+        }
     }
 
     fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError> {
@@ -135,6 +159,9 @@ struct SqliteTransaction<'s> {
     metadata: Metadata,
     /// Which file was opened, to notice one put in its place.
     identity: Option<Identity>,
+    /// Whether a partner's statements ran: what they set or made for their connection must not outlive the call.
+    scripted: bool,
+    store: &'s SqliteStore,
     _held: Held<'s>,
 }
 
@@ -280,6 +307,7 @@ impl MirrorTransaction for SqliteTransaction<'_> {
 
     fn run_script(&mut self, sql: &str) -> Result<(), StoreError> {
         const DOING: &str = "run the partner's statements";
+        self.scripted = true;
         let guard = |context: AuthContext<'_>| match context.action {
             AuthAction::Transaction { .. } | AuthAction::Attach { .. } | AuthAction::Detach { .. } => {
                 Authorization::Deny
@@ -315,7 +343,26 @@ impl MirrorTransaction for SqliteTransaction<'_> {
                     .into(),
             });
         }
-        self.execute("commit", "COMMIT")
+        self.execute("commit", "COMMIT")?;
+        let SqliteTransaction {
+            connection,
+            path,
+            scripted,
+            store,
+            _held: held,
+            ..
+        } = *self;
+        if scripted {
+            drop(connection);
+        } else {
+            let SqliteOptions {
+                keep_open, busy_wait, ..
+            } = store.options;
+            store.idle.keep(&path, connection, keep_open, busy_wait);
+        }
+        // Only now may the next call have the file.
+        drop(held);
+        Ok(())
     }
 }
 

@@ -173,6 +173,7 @@ impl Mirror for SqliteMirror {
         let store = SqliteStore::new(SqliteOptions {
             durability: Durability::Fast,
             busy_wait: BUSY_WAIT,
+            keep_open: Duration::ZERO,
         });
         let place = MirrorPlace::SqliteFile(self.path.clone());
         let set = store.invalidate(&self.context, &place, table);

@@ -17,19 +17,29 @@ struct Files {
     store: SqliteStore,
 }
 
+/// No test waits so long: whatever is kept open is kept until it is taken, or let go.
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Files {
     fn new() -> Files {
-        Files::waiting(Duration::from_secs(5))
+        Files::with(Duration::from_secs(5), HOUR)
     }
 
-    fn waiting(busy_wait: Duration) -> Files {
+    fn with(busy_wait: Duration, keep_open: Duration) -> Files {
         Files {
             folder: tempfile::tempdir().unwrap(),
             store: SqliteStore::new(SqliteOptions {
                 durability: Durability::Fast,
                 busy_wait,
+                keep_open,
             }),
         }
+    }
+
+    /// How many bytes are in the log beside the mirror, where there is one.
+    fn log_bytes(&self) -> Option<u64> {
+        let log = self.folder.path().join("Mirror_Cust1.db-wal");
+        fs::metadata(log).ok().map(|metadata| metadata.len())
     }
 
     fn path(&self) -> PathBuf {
@@ -118,11 +128,116 @@ fn with_person(files: &Files, name: &str, lsn: i64) {
     call.commit().unwrap();
 }
 
+const QUIET: [&str; 1] = ["Mirror_Cust1.db"];
+
 #[test]
-fn between_calls_a_mirror_is_one_quiet_file() {
+fn between_cycles_a_mirror_is_one_quiet_file() {
+    let mut files = Files::new();
+    for round in 1..4 {
+        with_person(&files, "a", round);
+        files.store.rest(CONTEXT, &files.place());
+        assert_eq!(files.listing(), QUIET, "the cycle is over");
+    }
+    with_person(&files, "b", 4);
+    files.begin().unwrap().run_script("SELECT 1").unwrap();
+    assert_eq!(files.listing(), QUIET, "a call failed");
+    with_person(&files, "c", 5);
+    assert_ne!(files.listing(), QUIET);
+    files.store = SqliteStore::default();
+    assert_eq!(files.listing(), QUIET, "the server has ended");
+    files.store = SqliteStore::new(SqliteOptions {
+        keep_open: Duration::ZERO,
+        ..SqliteOptions::default()
+    });
+    with_person(&files, "d", 6);
+    assert_eq!(files.listing(), QUIET, "nothing is to be kept open");
+    files.store = SqliteStore::new(SqliteOptions {
+        keep_open: Duration::from_millis(1),
+        ..SqliteOptions::default()
+    });
+    with_person(&files, "e", 7);
+    while files.listing() != QUIET {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn within_a_cycle_the_file_is_whole_after_each_call_and_anybody_may_use_it() {
     let files = Files::new();
     with_person(&files, "a", 1);
-    assert_eq!(files.listing(), ["Mirror_Cust1.db"]);
+    assert_eq!(
+        files.log_bytes(),
+        Some(0),
+        "it is kept open, and all is in the file"
+    );
+    let copy = files.folder.path().join("copy.db");
+    fs::copy(files.path(), &copy).unwrap();
+    let copied = Connection::open(&copy).unwrap();
+    let name = |connection: &Connection| -> String {
+        connection
+            .query_row("SELECT name FROM person", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(name(&copied), "a");
+    drop(copied);
+    // A reader keeps what he began to read, and holds up no call.
+    let reader = files.client();
+    reader.execute_batch("BEGIN").unwrap();
+    assert_eq!(name(&reader), "a");
+    with_person(&files, "b", 2);
+    with_person(&files, "c", 3);
+    assert_eq!(name(&reader), "a");
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(name(&reader), "c");
+    drop(reader);
+    with_person(&files, "d", 4);
+    // Another program's change is seen by the next call, and in the file at the cycle's end.
+    files.execute("UPDATE Cust1_mirroring SET LSN = -1; UPDATE person SET name = 'hand'");
+    assert_eq!(files.begin().unwrap().table("person").unwrap().unwrap().lsn, -1);
+    with_person(&files, "e", 5);
+    files.execute("UPDATE person SET name = 'hand'");
+    files.store.rest(CONTEXT, &files.place());
+    assert_eq!(files.listing(), ["Mirror_Cust1.db", "copy.db"]);
+    assert_eq!(files.query("SELECT name FROM person"), ["hand"]);
+}
+
+#[test]
+fn what_a_partners_statements_made_for_their_connection_goes_with_the_call() {
+    let files = Files::new();
+    for _ in 0..2 {
+        let mut call = files.begin().unwrap();
+        call.run_script("CREATE TEMP TABLE notes (x)").unwrap();
+        call.commit().unwrap();
+        assert_eq!(files.listing(), QUIET);
+    }
+}
+
+#[test]
+fn a_metadata_table_dropped_in_a_cycle_is_made_anew() {
+    let files = Files::new();
+    with_person(&files, "a", 1);
+    files.execute("DROP TABLE Cust1_mirroring; DROP TABLE person");
+    with_person(&files, "b", 2);
+    assert_eq!(files.query("SELECT LSN FROM Cust1_mirroring"), ["2"]);
+}
+
+#[test]
+fn of_many_mirrors_some_are_kept_open() {
+    let files = Files::new();
+    for n in 0..40 {
+        let path = files.folder.path().join(format!("{n}.db"));
+        let call = files
+            .store
+            .begin(CONTEXT, &MirrorPlace::SqliteFile(path))
+            .unwrap();
+        call.commit().unwrap();
+    }
+    let open = files
+        .listing()
+        .iter()
+        .filter(|name| name.ends_with("-wal"))
+        .count();
+    assert_eq!(open, 32);
 }
 
 #[test]
@@ -135,6 +250,12 @@ fn a_mirror_that_was_deleted_is_made_anew() {
     assert_eq!(files.query("SELECT name FROM person"), ["b"]);
 }
 
+/// Gives a file that was just written another time than the one before: a file system's clock may tick slowly.
+fn touch(path: &Path) {
+    let file = fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() + HOUR).unwrap();
+}
+
 #[test]
 fn a_backup_put_in_the_mirrors_place_is_what_counts() {
     let files = Files::new();
@@ -144,6 +265,7 @@ fn a_backup_put_in_the_mirrors_place_is_what_counts() {
     with_person(&files, "tuesday", 2);
     // Over it, in the same file, and as another file under its name.
     fs::copy(&backup, files.path()).unwrap();
+    touch(&files.path());
     assert_eq!(files.begin().unwrap().table("person").unwrap().unwrap().lsn, 1);
     assert_eq!(files.query("SELECT name FROM person"), ["monday"]);
     with_person(&files, "wednesday", 3);
@@ -253,7 +375,7 @@ fn calls_on_one_mirror_wait_for_each_other() {
 
 #[test]
 fn waiting_has_a_limit_and_a_name() {
-    let files = Files::waiting(Duration::from_millis(20));
+    let files = Files::with(Duration::from_millis(20), HOUR);
     with_person(&files, "a", 1);
     let first = files.begin().unwrap();
     assert!(matches!(files.begin().map(|_| ()), Err(StoreError::Busy { .. })));
