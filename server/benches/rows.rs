@@ -2,8 +2,8 @@
 //!
 //! Each figure stands beside the floor under it, measured in the same run over the same bytes: a bare quick-xml loop over
 //! the events, and the same rows, decoded beforehand, by one prepared statement in one transaction on an open connection. What
-//! lies between is all that a mirroring server does: namespaces, types, cells, keys, the file opened for the call,
-//! metadata, LSN.
+//! lies between is all that a mirroring server does: namespaces, types, cells, keys, metadata, LSN, the log emptied into
+//! the file. `server` is a call within a cycle, `alone` one for which the file is opened and closed.
 //! Both sides write with the same settings, without waiting for the disk, which would hide the difference.
 //!
 //! Arguments: `--bench` is what cargo passes and is ignored; a word picks the shapes whose names hold it.
@@ -30,6 +30,8 @@ use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 /// The sender's default BatchSize, in bytes (doc).
 const CALL_BYTES: usize = 1_000_000;
 const ROUNDS: usize = 31;
+/// Longer than any pause between two calls of a bench.
+const KEEP_OPEN: Duration = Duration::from_secs(60);
 const CONTEXT: &str = "Cust10001";
 
 /// Keeps every mirror in one folder, and no events.
@@ -45,9 +47,10 @@ impl MirrorAdmin for OneFile {
     }
 }
 
-fn mirroring(file: &Path) -> Mirroring {
+fn mirroring(file: &Path, keep_open: Duration) -> Mirroring {
     let options = SqliteOptions {
         durability: Durability::Fast,
+        keep_open,
         ..SqliteOptions::default()
     };
     Mirroring {
@@ -279,6 +282,7 @@ struct Times {
     insert: Best,
     read: Best,
     server: Best,
+    alone: Best,
 }
 
 /// Runs a shape's parts in turn, so that a busy moment of the machine strikes all of them alike.
@@ -289,6 +293,7 @@ fn measure(shape: &Shape, envelope: &[u8], rows: &[Vec<Value<'static>>], folder:
         insert: Best::new(),
         read: Best::new(),
         server: Best::new(),
+        alone: Best::new(),
     };
     for round in 0..ROUNDS {
         times.events.time(|| {
@@ -308,10 +313,14 @@ fn measure(shape: &Shape, envelope: &[u8], rows: &[Vec<Value<'static>>], folder:
         times.insert.time(|| bare_insert(&connection, &shape.table, rows));
         drop(connection);
 
-        let path = folder.join(format!("mirror{round}.db"));
-        let mirroring = mirroring(&path);
-        serve(&mirroring, &schema);
-        times.server.time(|| serve(&mirroring, envelope));
+        for (name, keep_open, time) in [
+            ("mirror", KEEP_OPEN, &mut times.server),
+            ("alone", Duration::ZERO, &mut times.alone),
+        ] {
+            let mirroring = mirroring(&folder.join(format!("{name}{round}.db")), keep_open);
+            serve(&mirroring, &schema);
+            time.time(|| serve(&mirroring, envelope));
+        }
     }
     times
 }
@@ -324,8 +333,8 @@ fn main() {
         .collect();
     let wanted = |name: &str| words.is_empty() || words.iter().any(|w| name.contains(w.as_str()));
     println!(
-        "{:<22}{:>8}{:>7}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}",
-        "RowData", "bytes", "rows", "events", "insert", "floor", "read", "server", "ratio", "MB/s"
+        "{:<22}{:>8}{:>7}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}{:>10}",
+        "RowData", "bytes", "rows", "events", "insert", "floor", "read", "server", "ratio", "MB/s", "alone"
     );
     for shape in shapes().iter().filter(|s| wanted(s.name)) {
         let (envelope, rows) = call(shape);
@@ -333,7 +342,7 @@ fn main() {
         let times = measure(shape, &envelope, &rows, folder.path());
         let floor = times.events.ms() + times.insert.ms();
         println!(
-            "{:<22}{:>8}{:>7}{:>8.2}ms{:>8.2}ms{:>8.2}ms{:>8.2}ms{:>8.2}ms{:>8.2}{:>8.0}",
+            "{:<22}{:>8}{:>7}{:>8.2}ms{:>8.2}ms{:>8.2}ms{:>8.2}ms{:>8.2}ms{:>8.2}{:>8.0}{:>8.2}ms",
             shape.name,
             envelope.len(),
             rows.len(),
@@ -344,6 +353,7 @@ fn main() {
             times.server.ms(),
             times.server.ms() / floor,
             envelope.len() as f64 / times.server.ms() / 1e3,
+            times.alone.ms(),
         );
     }
 
@@ -366,7 +376,7 @@ fn main() {
         let columns: usize = tables.iter().map(|t| t.columns.len()).sum();
         let envelope = schema_call(&tables);
         let folder = tempfile::tempdir().expect("a place for databases");
-        let mirroring = mirroring(&folder.path().join("quiet.db"));
+        let mirroring = mirroring(&folder.path().join("quiet.db"), KEEP_OPEN);
         let (mut events, mut server) = (Best::new(), Best::new());
         // The first round makes the tables, the others find them as they are.
         for _ in 0..=ROUNDS {

@@ -124,6 +124,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// TLS and limits.
     pub http: HttpSettings,
+    /// The last second of the TLS certificate, where there is one, in seconds since 1970 UTC.
+    pub tls_valid_until: Option<i64>,
     /// How deep a call's elements may be nested.
     pub depth_max: usize,
     /// The application's id, without `spn:`.

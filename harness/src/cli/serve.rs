@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use mirrorlab_protocol::clock::SystemClock;
+use mirrorlab_protocol::clock::{Clock as _, SystemClock};
+use mirrorlab_protocol::datetime::DateTime;
 use mirrorlab_protocol::names::SERVICE_FILE;
 use mirrorlab_server::config::{Config, Overrides};
 use mirrorlab_server::http;
@@ -167,12 +168,20 @@ async fn serve(config: Config, log: &log::Log) -> Result<Exit, CliError> {
     let signals = signals::Signals::new()
         .map_err(|why| CliError::broken(format!("cannot listen to signals: {why}")))?;
     let http = config.http.clone();
+    let expired = config.tls_valid_until.filter(|until| *until < SystemClock.now());
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let grace = http.shutdown_grace;
     let service = config
         .into_service(Arc::new(SqliteStore::default()), Arc::new(SystemClock))
         .map_err(CliError::usage)?;
     log.release();
+    if let Some(until) = expired {
+        let until = DateTime::from_unix_seconds(until).unwrap_or(DateTime::MIN);
+        let mut date = Vec::new();
+        until.write_iso(&mut date, 0);
+        let until = String::from_utf8_lossy(&date).into_owned();
+        tracing::warn!(until, "the TLS certificate has expired: senders refuse it");
+    }
     let url = format!("{scheme}://{address}/{SERVICE_FILE}");
     tracing::info!(url, "listening");
     // Whoever started it may have closed its stdout since; that is no reason to end.

@@ -139,6 +139,10 @@ pub(super) fn check(raw: Raw, text: &str) -> Result<Config, Vec<Mistake>> {
         .unwrap_or(DEPTH_MAX);
     let mut http = check_limits(m, &raw.limits);
     http.tls = check_tls(m, &raw.tls, &raw.plain_http);
+    let certificate = raw.tls.certificate.as_ref().filter(|_| http.tls.is_some());
+    let tls_valid_until = certificate
+        .and_then(|path| read(path.get_ref()).ok())
+        .and_then(|pem| tls::valid_until(&pem));
     let hooks = check_hooks(m, &raw.hooks);
     let on = |place: &Place<bool>| place.as_ref().is_some_and(|p| *p.get_ref());
 
@@ -149,6 +153,7 @@ pub(super) fn check(raw: Raw, text: &str) -> Result<Config, Vec<Mistake>> {
         return Ok(Config {
             listen,
             http,
+            tls_valid_until,
             depth_max,
             application_id,
             application_key,

@@ -73,7 +73,10 @@ pub(super) fn read(text: &str) -> Result<Raw, Mistake> {
         let shown = line
             .and_then(|line| text.lines().nth(line - 1))
             .unwrap_or_default();
-        let said = error.message().trim().replace('\n', "; ");
+        let mut said = error.message().trim().replace('\n', "; ");
+        if is_unquoted(shown) && !said.contains("quoted") {
+            said.push_str("; a text stands in quotes, as in listen = \"127.0.0.1:8443\"");
+        }
         Mistake {
             line,
             // The parser does not say which setting it is.
@@ -84,6 +87,16 @@ pub(super) fn read(text: &str) -> Result<Raw, Mistake> {
             ),
         }
     })
+}
+
+/// Whether a line gives a key something that is neither quoted, nor a number, nor a list, nor true or false.
+fn is_unquoted(line: &str) -> bool {
+    let Some((_, value)) = line.split_once('=') else {
+        return false;
+    };
+    let value = value.split('#').next().unwrap_or_default().trim();
+    let plain = value.starts_with(['"', '\'', '[', '{']) || matches!(value, "" | "true" | "false");
+    !plain && value.parse::<f64>().is_err()
 }
 
 /// The line, counted from 1, of a place in the text.

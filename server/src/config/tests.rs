@@ -143,6 +143,8 @@ fn each_mistake_has_one_clear_message() {
         added("lisen = 'x'"),
         section("[limit]"),
         changed("'[::1]:0'", "8443"),
+        changed("'[::1]:0'", "127.0.0.1:8443"),
+        changed("'app.xml'", "app.xml"),
         changed("'[::1]:0'", "'localhost'"),
         changed("'abc'", "'spn:abc'"),
         changed("'app.xml'", "'missing.xml'"),

@@ -701,6 +701,17 @@ async fn trusted_calls_wait_for_a_place_and_strangers_need_none() {
     server.stopped().await;
 }
 
+#[test]
+fn a_certificate_says_until_when_it_is_valid() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["mirror.example".into()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let pem = params.self_signed(&key).unwrap().pem();
+    assert_eq!(tls::valid_until(pem.as_bytes()), Some(1_609_459_200));
+    assert_eq!(tls::valid_until(b"no certificate"), None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bytes_of_all_calls_together_are_limited() {
     let (service, entered, go_on) = slow();

@@ -20,6 +20,13 @@ pub enum TlsError {
     Pair(String),
 }
 
+/// The last second in which the first of `certificates`, in PEM, is valid, in seconds since 1970 UTC.
+pub fn valid_until(certificates: &[u8]) -> Option<i64> {
+    let first = CertificateDer::pem_slice_iter(certificates).next()?.ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&first).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 /// TLS 1.2 and 1.3 with a chain of certificates and the first one's key, both in PEM.
 ///
 /// # Errors
