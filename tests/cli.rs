@@ -62,6 +62,8 @@ fn help() {
         "tables",
         "invalidate",
         "compare",
+        "record",
+        "replay",
         "completions",
         "schema",
     ] {

@@ -4,6 +4,8 @@
 //! - [`serve`]: the mirroring server by itself
 //! - [`simulate`]: SuperOffice's side by itself, against any endpoint
 //! - [`conformance`]: whether an endpoint keeps to the rules of the wire
+//! - [`record`]: writes down every call on its way to an endpoint
+//! - [`replay`]: sends recorded calls again
 //! - [`keys`]: makes certificates and keys for a trial
 //! - [`tables`]: which tables of a schema are mirrored, and why not
 //! - [`invalidate`]: has tables sent anew
@@ -30,6 +32,8 @@ pub mod defects;
 pub mod fuzz;
 pub mod invalidate;
 pub mod keys;
+pub mod record;
+pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod serve;
@@ -151,6 +155,10 @@ pub enum Command {
     Simulate(simulate::SimulateArgs),
     /// Check whether a mirroring endpoint keeps to the rules of the wire
     Conformance(conformance::ConformanceArgs),
+    /// Stand before an endpoint, and write down every call and its answer
+    Record(record::RecordArgs),
+    /// Send recorded calls again, and compare their answers
+    Replay(replay::ReplayArgs),
     /// Make certificates and keys for a trial
     Keys(keys::KeysArgs),
     /// List which tables of a schema are mirrored, which are not, and why
@@ -177,6 +185,8 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Conformance(args) => conformance::run(args),
+        Command::Record(args) => record::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Tables(args) => tables::run(args),
         Command::Invalidate(args) => invalidate::run(args),

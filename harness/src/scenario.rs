@@ -33,6 +33,8 @@ use mirrorlab_protocol::schema::Table;
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     tables: BTreeMap<String, Table>,
+    /// Whether they are those of a file, and not SuperOffice's.
+    is_file: bool,
 }
 
 impl Catalogue {
@@ -40,6 +42,23 @@ impl Catalogue {
     pub fn new(tables: impl IntoIterator<Item = Table>) -> Catalogue {
         Catalogue {
             tables: tables.into_iter().map(|t| (fold(&t.name), t)).collect(),
+            is_file: false,
+        }
+    }
+
+    /// The tables of a schema file or a capture.
+    pub fn of_file(tables: impl IntoIterator<Item = Table>) -> Catalogue {
+        Catalogue {
+            is_file: true,
+            ..Catalogue::new(tables)
+        }
+    }
+
+    /// What a message calls the schema.
+    pub fn title(&self) -> &'static str {
+        match self.is_file {
+            true => "this schema",
+            false => "the SuperOffice schema",
         }
     }
 

@@ -212,6 +212,12 @@ impl<'a> Reader<'a> {
         self
     }
 
+    /// How many bytes of the text have been read: behind the tag, the text or the error that came last.
+    pub fn position(&self) -> usize {
+        // The text is in memory, so its length fits.
+        usize::try_from(self.inner.buffer_position()).unwrap_or(usize::MAX)
+    }
+
     /// The document's outermost element.
     ///
     /// # Errors
@@ -765,6 +771,21 @@ mod tests {
         assert_eq!(decode(b"\xef\xbb\xbf<a/>").unwrap(), "<a/>");
         assert!(decode(b"<a>\xff</a>").is_err());
         assert!(decode(b"<\0a\0>").is_err(), "half a unit");
+    }
+
+    #[test]
+    fn the_position_is_behind_what_was_read() {
+        let mut reader = Reader::new("<a> <b/>x</a>");
+        assert_eq!(reader.position(), 0);
+        reader.root().unwrap();
+        assert_eq!(reader.position(), 3);
+        reader.child().unwrap();
+        assert_eq!(reader.position(), 8);
+        assert!(
+            reader.child().unwrap().is_none(),
+            "an empty element ends where its tag does"
+        );
+        assert_eq!(reader.position(), 8);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub fn names() -> Vec<&'static str> {
 pub struct SkipTable {
     /// Without their letter case.
     names: BTreeSet<String>,
+    /// Tables that are sent though the vendor's list has them, without their letter case.
+    captured: BTreeSet<String>,
 }
 
 impl SkipTable {
@@ -59,7 +61,17 @@ impl SkipTable {
     pub fn new<S: AsRef<str>>(tables: impl IntoIterator<Item = S>) -> SkipTable {
         SkipTable {
             names: tables.into_iter().map(|table| fold(table.as_ref())).collect(),
+            captured: BTreeSet::new(),
         }
+    }
+
+    /// The same preference where these tables were seen to be sent: the vendor's list does not apply to a captured
+    /// schema, whatever it says today.
+    #[must_use]
+    pub fn with_captured<S: AsRef<str>>(mut self, tables: impl IntoIterator<Item = S>) -> SkipTable {
+        self.captured
+            .extend(tables.into_iter().map(|table| fold(table.as_ref())));
+        self
     }
 
     /// Reads the preference's text: names between commas, semicolons or white space (assumed).
@@ -71,9 +83,12 @@ impl SkipTable {
     }
 
     /// Why a table is not mirrored for this application; `None` where it is. The vendor's list comes first: no
-    /// preference opens it.
+    /// preference opens it, only a capture that shows otherwise.
     pub fn why_not(&self, table: &str) -> Option<Reason> {
-        why_not(table).or_else(|| self.names.contains(&fold(table)).then_some(Reason::Skipped))
+        let name = fold(table);
+        why_not(table)
+            .filter(|_| !self.captured.contains(&name))
+            .or_else(|| self.names.contains(&name).then_some(Reason::Skipped))
     }
 }
 
@@ -179,5 +194,13 @@ mod tests {
         assert!(matches!(skip.why_not("login"), Some(Reason::Blocked(_))));
         assert_eq!(skip.why_not("contact"), None);
         assert_eq!(SkipTable::default().why_not("document"), None);
+    }
+
+    #[test]
+    fn what_was_captured_is_sent_unless_it_is_skipped() {
+        let skip = SkipTable::parse("webhook").with_captured(["Login", "WEBHOOK"]);
+        assert_eq!(skip.why_not("login"), None);
+        assert_eq!(skip.why_not("webhook"), Some(Reason::Skipped));
+        assert!(matches!(skip.why_not("credentials"), Some(Reason::Blocked(_))));
     }
 }

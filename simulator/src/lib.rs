@@ -1,6 +1,7 @@
 //! The SuperOffice side: what pushes a customer's database to a partner's endpoint.
 //!
 //! - [`blocked`]: which tables are not mirrored, and why
+//! - [`capture`]: recorded and hand-saved calls in files
 //! - [`draw`]: rows and changes drawn from a seed
 //! - [`endpoint`]: how a call reaches the partner
 //! - [`schema_file`]: tables given in a file, SuperOffice's own, and schemas drawn from a seed
@@ -15,6 +16,7 @@
 pub mod approvals;
 pub mod authority;
 pub mod blocked;
+pub mod capture;
 pub mod draw;
 pub mod endpoint;
 pub mod event_log;

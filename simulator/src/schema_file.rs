@@ -12,8 +12,15 @@
 //! as SuperOffice writes it, if there is one. The first column is the key. A name with blanks stands in brackets, `]`
 //! in it doubled.
 //!
-//! [`superoffice`] has tables of a real SuperOffice database, [`drawn`](drawn::drawn) makes schemas of any size.
+//! A capture is taken for a schema too: the TableSchema call that SuperOffice itself sent, saved in any of the forms that
+//! [`crate::capture`] reads.
+//!
+//! - [`captured`]: the tables of a captured TableSchema call
+//! - [`mod@drawn`]: schemas of any size, drawn from a seed
+//!
+//! [`superoffice`] has tables of a real SuperOffice database.
 
+pub mod captured;
 pub mod drawn;
 
 use std::path::Path;
@@ -25,38 +32,86 @@ use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::{Column, SchemaError, Table, check_distinct};
 use mirrorlab_protocol::types::ColumnType;
 
+use crate::capture::{self, CaptureError};
+
+/// A schema that was read from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// Its tables, in the file's order.
+    pub tables: Vec<Table>,
+    /// Whether SuperOffice sent them: then the list of blocked tables does not apply to them.
+    pub is_captured: bool,
+}
+
+impl Schema {
+    /// The names of the tables that a capture shows to be sent.
+    pub fn captured(&self) -> impl Iterator<Item = &str> {
+        self.tables
+            .iter()
+            .filter(|_| self.is_captured)
+            .map(|table| table.name.as_str())
+    }
+}
+
 /// A schema file that could not be read: where, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}{}: {what}", place(*.line))]
+#[error("{file}{}: {what}", place(*.line, *.column))]
 pub struct SchemaFileError {
     /// The file, as the person named it.
     pub file: String,
     /// The line, counted from 1; 0 where the file as a whole cannot be read.
     pub line: usize,
+    /// The column in characters, counted from 1; 0 where the whole line is meant.
+    pub column: usize,
     /// What is wrong with it.
     pub what: String,
 }
 
-fn place(line: usize) -> String {
-    if line == 0 {
-        String::new()
-    } else {
-        format!(":{line}")
+fn place(line: usize, column: usize) -> String {
+    match (line, column) {
+        (0, _) => String::new(),
+        (line, 0) => format!(":{line}"),
+        (line, column) => format!(":{line}:{column}"),
     }
 }
 
-/// Reads the schema in the file `path`.
+impl From<CaptureError> for SchemaFileError {
+    fn from(error: CaptureError) -> SchemaFileError {
+        SchemaFileError {
+            file: error.file,
+            line: error.line,
+            column: error.column,
+            what: error.what,
+        }
+    }
+}
+
+/// Reads the schema in the file `path`: plain lines, or a capture.
 ///
 /// # Errors
-/// [`SchemaFileError`], with the line.
-pub fn load(path: &Path) -> Result<Vec<Table>, SchemaFileError> {
+/// [`SchemaFileError`], with the place.
+pub fn load(path: &Path) -> Result<Schema, SchemaFileError> {
     let file = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&file, &text),
+    let bytes = capture::read_file(path)?;
+    if capture::split::is_capture(&bytes) {
+        return Ok(Schema {
+            tables: captured::read(&file, &bytes)?,
+            is_captured: true,
+        });
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Schema {
+            tables: parse(&file, &text)?,
+            is_captured: false,
+        }),
         Err(error) => Err(SchemaFileError {
             file,
             line: 0,
-            what: format!("it cannot be read: {error}"),
+            column: 0,
+            what: format!(
+                "it is neither a schema nor a capture: no UTF-8 from byte {} on",
+                error.utf8_error().valid_up_to()
+            ),
         }),
     }
 }
@@ -71,6 +126,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Table>, SchemaFileError> {
     let failed = |line: usize, what: String| SchemaFileError {
         file: file.to_owned(),
         line,
+        column: 0,
         what,
     };
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {

@@ -35,7 +35,8 @@ Examples:
     --ca keys/tls-ca.pem
   mirrorlab simulate --keys keys --application-id my-app --tenants 3 \\
     --endpoint https://example.com/crm/MirroringClientService.svc \\
-    --every 30s --changes 50 --events events.jsonl --data sources")]
+    --every 30s --changes 50 --events events.jsonl --data sources
+  mirrorlab simulate … --schema calls/00002-Cust24709-TableSchema.call --rows 20")]
 pub struct SimulateArgs {
     /// The endpoint's URL
     #[arg(long, value_name = "URL")]
@@ -73,7 +74,7 @@ pub struct SimulateArgs {
     /// Do not check the endpoint's certificate at all
     #[arg(long)]
     pub insecure: bool,
-    /// Take the tables from this schema file, in place of the built-in ones
+    /// Take the tables from this schema file, or from a captured TableSchema call, in place of the built-in ones
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
     /// Add the event log to this file, one JSON object a line
@@ -103,7 +104,7 @@ pub fn run(args: SimulateArgs) -> Result<Exit, CliError> {
         .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
     // Everything that can be wrong without a call is looked at before anything is made.
     let keys = office::Keys::load(&args.keys)?;
-    let tables = office::tables(args.schema.as_deref(), &args.skip)?;
+    let (tables, skip) = office::tables(args.schema.as_deref(), &args.skip)?;
     let seed = args.seed.unwrap_or_else(rand::random);
     // Never the same: a server may refuse a token's nonce that it saw before, in an earlier start too.
     let tokens_seed = rand::random();
@@ -114,7 +115,14 @@ pub fn run(args: SimulateArgs) -> Result<Exit, CliError> {
 
     let stop = Arc::new(pace::Stop::default());
     listen_to_signals(&runtime, &stop, place.passing())?;
-    let mut office = office::open(&args, keys, endpoint, Arc::clone(&record), tokens_seed)?;
+    let mut office = office::open(
+        &args,
+        keys,
+        endpoint,
+        Arc::clone(&record),
+        skip.clone(),
+        tokens_seed,
+    )?;
     for number in 1..=args.tenants {
         if stop.is_set() {
             break;
@@ -128,7 +136,7 @@ pub fn run(args: SimulateArgs) -> Result<Exit, CliError> {
             seed,
         )?)?;
     }
-    let pace = pace::RealPace::new(&args, seed, Arc::clone(&stop), Arc::clone(&record));
+    let pace = pace::RealPace::new(&args, skip, seed, Arc::clone(&stop), Arc::clone(&record));
     office.run_each(&pace);
     // Databases close before their temporary directory goes.
     drop(office);

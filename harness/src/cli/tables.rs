@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_simulator::blocked::SkipTable;
-use mirrorlab_simulator::schema_file;
+use mirrorlab_simulator::schema_file::{self, Schema};
 
 use super::{CliError, Exit, print};
 
@@ -19,14 +19,19 @@ out further ones by its SkipTable preference.
 Examples:
   mirrorlab tables --schema my.schema
   mirrorlab tables --schema my.schema --skip document --skip y_cars
+  mirrorlab tables --schema calls/00002-Cust24709-TableSchema.call
   mirrorlab tables                         the built-in tables of a SuperOffice database
 
 A schema file:
   table contact
       contact_id   int            not null
-      name         nvarchar(219)  not null  default (N'')")]
+      name         nvarchar(219)  not null  default (N'')
+
+or a captured TableSchema call: the XML that SuperOffice sent, with or without its
+HTTP headers, or a file that `mirrorlab record` wrote. What is captured was sent:
+the blocked list does not apply to it.")]
 pub struct TablesArgs {
-    /// The schema file [default: the built-in tables of a SuperOffice database]
+    /// The schema file, or a captured TableSchema call [default: the built-in tables of a SuperOffice database]
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
     /// A table that the SkipTable preference names; may be given several times
@@ -39,14 +44,14 @@ pub struct TablesArgs {
 /// # Errors
 /// [`CliError`].
 pub fn run(args: TablesArgs) -> Result<Exit, CliError> {
-    let read;
-    let tables = match &args.schema {
-        Some(path) => {
-            read = schema_file::load(path).map_err(CliError::usage)?;
-            read.as_slice()
-        }
-        None => schema_file::superoffice(),
+    let schema = match &args.schema {
+        Some(path) => schema_file::load(path).map_err(CliError::usage)?,
+        None => Schema {
+            tables: schema_file::superoffice().to_vec(),
+            is_captured: false,
+        },
     };
+    let tables = &schema.tables;
     if let Some(unknown) = args
         .skip
         .iter()
@@ -56,7 +61,7 @@ pub fn run(args: TablesArgs) -> Result<Exit, CliError> {
             "--skip {unknown}: the schema has no such table"
         )));
     }
-    let skip = SkipTable::new(&args.skip);
+    let skip = SkipTable::new(&args.skip).with_captured(schema.captured());
     let width = tables.iter().map(|t| t.name.chars().count()).max().unwrap_or(0);
     let mut out = String::new();
     let mut mirrored = 0;
@@ -75,6 +80,9 @@ pub fn run(args: TablesArgs) -> Result<Exit, CliError> {
         tables.len(),
         tables.len() - mirrored
     );
+    if schema.is_captured {
+        out.push_str("captured: sent as captured, whatever the blocked list says\n");
+    }
     print(&out)?;
     Ok(Exit::Held)
 }

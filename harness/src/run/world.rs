@@ -307,7 +307,7 @@ impl World {
         for (from, to) in &self.maintenance {
             schedule.add_maintenance(*from, *to)?;
         }
-        let skip = SkipTable::new(settings.skip_tables.iter().flatten().map(|t| t.as_str()));
+        let skip = skip_table(settings);
         *self.office.settings() = task;
         *self.office.schedule() = schedule;
         self.office.set_filter(Arc::new(LeftOut(skip)));
@@ -333,9 +333,7 @@ impl World {
 
     /// Whether a table of a source is mirrored.
     pub fn is_mirrored(&self, table: &str) -> bool {
-        SkipTable::new(self.settings.skip_tables.iter().flatten().map(|t| t.as_str()))
-            .why_not(table)
-            .is_none()
+        skip_table(&self.settings).why_not(table).is_none()
     }
 
     /// A tenant's database, and what its changes are drawn from.
@@ -362,6 +360,12 @@ impl World {
         let mirrors = mirrors.ok_or_else(|| WorldError::Mirror("nobody said where mirrors are".into()))?;
         Ok(mirrors.of(context))
     }
+}
+
+/// What is left out, with these settings.
+fn skip_table(settings: &Settings) -> SkipTable {
+    SkipTable::new(settings.skip_tables.iter().flatten().map(|t| t.as_str()))
+        .with_captured(&settings.not_blocked)
 }
 
 impl Drop for World {

@@ -164,6 +164,10 @@ fn settings(settings: &Settings) -> Vec<(&'static str, Doc)> {
             Doc::List(skip.iter().map(|n| Doc::text(n)).collect()),
         ));
     }
+    if !settings.not_blocked.is_empty() {
+        let names = settings.not_blocked.iter().map(|name| Doc::text(name));
+        parts.push(("not_blocked", Doc::List(names.collect())));
+    }
     if let Some(every) = settings.every {
         parts.push(("every", duration(every)));
     }

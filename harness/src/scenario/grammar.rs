@@ -45,6 +45,7 @@ pub const SETTINGS: Shape = closed(
         "batch_size",
         "share_calls",
         "skip_tables",
+        "not_blocked",
         "every",
         "quiet_hours",
         "time_zone",
@@ -63,7 +64,7 @@ pub const SERVER: Shape = closed(
     ],
 );
 /// `source`, or one of `tenants`.
-pub const TENANT: Shape = closed("tenant", &["approved", "tables"]);
+pub const TENANT: Shape = closed("tenant", &["approved", "schema", "rows", "tables"]);
 /// `tenants`.
 pub const TENANTS: Shape = open("tenants", &[], "a tenant");
 /// `tables` of a tenant.

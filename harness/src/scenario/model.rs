@@ -119,6 +119,9 @@ pub struct Settings {
     pub share_calls: Option<bool>,
     /// Tables on the application's SkipTable preference, in place of the ones before.
     pub skip_tables: Option<Vec<Spanned<String>>>,
+    /// Tables that are sent though they are on the list of blocked tables: those that the file names, and those of captured
+    /// schemas. Not by step `set`.
+    pub not_blocked: Vec<String>,
     /// How long from one cycle's start to the next one's.
     pub every: Option<Duration>,
     /// The nightly pause.

@@ -3,11 +3,15 @@
 mod expects;
 mod ledger;
 mod reader;
+mod schema;
 mod settings;
 mod steps;
 mod tables;
 
 use std::path::Path;
+
+use mirrorlab_protocol::names::same_name;
+use mirrorlab_simulator::blocked;
 
 use self::ledger::Ledger;
 use self::reader::{Fields, Reader};
@@ -70,7 +74,12 @@ fn scenario(
         .get("seed")
         .and_then(|n| reader.number(n, "a seed, a whole number", 0, u64::MAX));
     let mut ledger = Ledger::default();
-    let tenants = tenants(reader, &mut ledger, catalogue, &fields);
+    let place = Place {
+        folder: file.parent().unwrap_or(Path::new("")),
+        catalogue,
+    };
+    let mut settings = settings;
+    let tenants = tenants(reader, &mut ledger, &place, &mut settings.not_blocked, &fields);
     let steps = match tenants {
         // Without tenants every name in the steps would be unknown.
         None => None,
@@ -118,16 +127,29 @@ fn first_settings(reader: &mut Reader, fields: &Fields<'_>) -> Settings {
         return Settings::default();
     };
     let start = fields.get("start").and_then(|n| reader.moment(n));
+    let not_blocked = match fields.get("not_blocked") {
+        Some(node) => settings::table_names(reader, node),
+        None => Vec::new(),
+    };
     Settings {
         start,
+        not_blocked: not_blocked.into_iter().map(|name| name.value).collect(),
         ..settings::settings(reader, &fields)
     }
+}
+
+/// What a tenant's tables are looked up in.
+struct Place<'p> {
+    /// Where the scenario file is: other files are named from there.
+    folder: &'p Path,
+    catalogue: &'p Catalogue,
 }
 
 fn tenants(
     reader: &mut Reader,
     ledger: &mut Ledger,
-    catalogue: &Catalogue,
+    place: &Place<'_>,
+    not_blocked: &mut Vec<String>,
     fields: &Fields<'_>,
 ) -> Option<Vec<Tenant>> {
     let mut tenants = Vec::new();
@@ -154,7 +176,7 @@ fn tenants(
         }
         (Some(node), None) => {
             let context = Spanned::new(ONLY_TENANT.to_owned(), fields.key_at("source").unwrap_or(node.at));
-            tenants.push(tenant(reader, catalogue, context, node)?);
+            tenants.push(tenant(reader, place, not_blocked, context, node)?);
         }
         (None, Some(node)) => {
             let all = reader.fields(node, &grammar::TENANTS)?;
@@ -181,7 +203,7 @@ fn tenants(
                     continue;
                 }
                 let context = Spanned::new(key.text.clone(), key.at);
-                tenants.extend(tenant(reader, catalogue, context, node));
+                tenants.extend(tenant(reader, place, not_blocked, context, node));
             }
             if all.others.is_empty() {
                 reader.note(Mistake::new(node.at, "there is no tenant", "this is empty"));
@@ -202,7 +224,8 @@ fn tenants(
 
 fn tenant(
     reader: &mut Reader,
-    catalogue: &Catalogue,
+    place: &Place<'_>,
+    not_blocked: &mut Vec<String>,
     context: Spanned<String>,
     node: &Node,
 ) -> Option<Tenant> {
@@ -211,12 +234,46 @@ fn tenant(
         Some(node) => reader.truth(node, "has it approved the application?")?,
         None => true,
     };
-    let tables: Vec<TableSpec> = match fields.need(reader, "tables") {
-        Some(node) => match reader.fields(node, &grammar::TABLES) {
-            Some(list) => tables::tables(reader, catalogue, &list.others),
-            None => Vec::new(),
-        },
-        None => Vec::new(),
+    let schema = match fields.get("schema") {
+        Some(node) => Some((node.at, schema::load(reader, place.folder, node)?)),
+        None => None,
+    };
+    let rows = match fields.get("rows") {
+        Some(node) => {
+            Some(reader.number(node, "a number of drawn rows of each table", 0, tables::ROWS_MAX)?)
+        }
+        None => None,
+    };
+    let listed = match (&schema, fields.get("tables")) {
+        (_, Some(node)) => Some(node),
+        // Without a schema there would be no table at all.
+        (None, None) => fields.need(reader, "tables"),
+        (Some(_), None) => None,
+    };
+    let listed = listed.and_then(|node| reader.fields(node, &grammar::TABLES));
+    let listed = listed.as_ref().map_or(&[][..], |list| &list.others);
+    let tables: Vec<TableSpec> = match &schema {
+        Some((at, schema)) => {
+            for name in schema.captured().filter(|name| blocked::why_not(name).is_some()) {
+                if !not_blocked.iter().any(|known| same_name(known, name)) {
+                    not_blocked.push(name.to_owned());
+                }
+            }
+            schema::tables(reader, schema, *at, rows.unwrap_or(schema::ROWS_DEFAULT), listed)
+        }
+        None => {
+            if let Some(at) = fields.key_at("rows") {
+                reader.note(
+                    Mistake::new(
+                        at,
+                        "`rows` is for the tables of a schema",
+                        "there is no `schema` beside it",
+                    )
+                    .help("`schema: capture.xml` beside it, or a number behind each of `tables`"),
+                );
+            }
+            tables::tables(reader, place.catalogue, listed)
+        }
     };
     Some(Tenant {
         context,

@@ -123,28 +123,8 @@ impl HttpsEndpoint {
     /// # Errors
     /// [`HttpsError`].
     pub fn new(options: HttpsOptions, runtime: Handle) -> Result<HttpsEndpoint, HttpsError> {
-        let url = check_url(&options.url)?;
-        let mut builder = reqwest::Client::builder();
-        let mut dialled = url.clone();
-        let mut expected = None;
-        if let Some(address) = options.connect_to {
-            let wrong = |()| HttpsError::Setup(format!("{url} cannot be connected to at {address}"));
-            dialled.set_port(Some(address.port())).map_err(wrong)?;
-            match url.domain() {
-                Some(domain) => builder = builder.resolve(domain, address),
-                None => {
-                    dialled.set_ip_host(address.ip()).map_err(wrong)?;
-                    expected = server_name(&url);
-                }
-            }
-        }
+        let (url, dialled, builder) = builder(&options)?;
         let client = builder
-            .tls_backend_preconfigured(tls_config(&options.trust, &url, expected)?)
-            .connect_timeout(options.connect_timeout)
-            .timeout(options.call_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
             .build()
             .map_err(|error| HttpsError::Setup(deepest(&error)))?;
         let ids = Mutex::new(crate::draw::seeded(options.seed, &["request id"]));
@@ -250,64 +230,8 @@ impl HttpsEndpoint {
         self.url.as_str().to_owned()
     }
 
-    /// What a person can do something about, out of a chain of errors.
     fn explain(&self, error: &reqwest::Error) -> TransportError {
-        let endpoint = self.endpoint();
-        let connect = |why: String| TransportError::Connect {
-            endpoint: endpoint.clone(),
-            why,
-        };
-        if error.is_connect() && error.is_timeout() {
-            return connect(format!(
-                "no answer within {} s",
-                self.options.connect_timeout.as_secs()
-            ));
-        }
-        if error.is_timeout() {
-            return TransportError::TimedOut {
-                endpoint,
-                limit: self.options.call_timeout,
-            };
-        }
-        let causes = chain(error);
-        if let Some(tls) = causes
-            .iter()
-            .find_map(|cause| cause.downcast_ref::<rustls::Error>())
-        {
-            return connect(explain_tls(tls));
-        }
-        // The innermost: an outer one may say no more than "other".
-        let kind = causes
-            .iter()
-            .rev()
-            .find_map(|cause| cause.downcast_ref::<std::io::Error>())
-            .map(std::io::Error::kind);
-        if error.is_connect() {
-            let host = self.url.host_str().unwrap_or_default();
-            return connect(match kind {
-                _ if error.is_dns() => format!("the host name {host} is not known"),
-                Some(ErrorKind::ConnectionRefused) => "connection refused; nothing listens there".to_owned(),
-                Some(kind) if is_closed(kind) => "the connection was closed before TLS was set up".to_owned(),
-                _ => deepest(error),
-            });
-        }
-        let why = match kind {
-            Some(kind) if is_closed(kind) => CLOSED.to_owned(),
-            _ => match deepest(error) {
-                // What the HTTP client says of a connection that ended in good order, but too early.
-                why if why.starts_with("connection closed before")
-                    || why.starts_with("end of file before") =>
-                {
-                    CLOSED.to_owned()
-                }
-                // What the HTTP parser says of anything that is not HTTP.
-                why if why.starts_with("invalid HTTP") && self.url.scheme() == "http" => {
-                    format!("what answers does not speak HTTP ({why}); is it https:// there?")
-                }
-                why => why,
-            },
-        };
-        TransportError::Broken { endpoint, why }
+        explain(error, &self.url, &self.options)
     }
 }
 
@@ -315,6 +239,100 @@ impl Endpoint for HttpsEndpoint {
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
         self.runtime.block_on(self.exchange(call))
     }
+}
+
+/// How an HTTP client for such an endpoint is made, and the URL that it calls.
+///
+/// # Errors
+/// [`HttpsError`].
+pub fn client(options: &HttpsOptions) -> Result<(Url, reqwest::ClientBuilder), HttpsError> {
+    let (_, dialled, builder) = builder(options)?;
+    Ok((dialled, builder))
+}
+
+/// The URL as it was given and as it is connected to, and how a client for it is made.
+fn builder(options: &HttpsOptions) -> Result<(Url, Url, reqwest::ClientBuilder), HttpsError> {
+    let url = check_url(&options.url)?;
+    let mut builder = reqwest::Client::builder();
+    let mut dialled = url.clone();
+    let mut expected = None;
+    if let Some(address) = options.connect_to {
+        let wrong = |()| HttpsError::Setup(format!("{url} cannot be connected to at {address}"));
+        dialled.set_port(Some(address.port())).map_err(wrong)?;
+        match url.domain() {
+            Some(domain) => builder = builder.resolve(domain, address),
+            None => {
+                dialled.set_ip_host(address.ip()).map_err(wrong)?;
+                expected = server_name(&url);
+            }
+        }
+    }
+    let builder = builder
+        .tls_backend_preconfigured(tls_config(&options.trust, &url, expected)?)
+        .connect_timeout(options.connect_timeout)
+        .timeout(options.call_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .http1_only();
+    Ok((url, dialled, builder))
+}
+
+/// What a person can do something about, out of a chain of errors.
+pub fn explain(error: &reqwest::Error, url: &Url, options: &HttpsOptions) -> TransportError {
+    let endpoint = url.as_str().to_owned();
+    let connect = |why: String| TransportError::Connect {
+        endpoint: endpoint.clone(),
+        why,
+    };
+    if error.is_connect() && error.is_timeout() {
+        return connect(format!(
+            "no answer within {} s",
+            options.connect_timeout.as_secs()
+        ));
+    }
+    if error.is_timeout() {
+        return TransportError::TimedOut {
+            endpoint,
+            limit: options.call_timeout,
+        };
+    }
+    let causes = chain(error);
+    if let Some(tls) = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<rustls::Error>())
+    {
+        return connect(explain_tls(tls));
+    }
+    // The innermost: an outer one may say no more than "other".
+    let kind = causes
+        .iter()
+        .rev()
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .map(std::io::Error::kind);
+    if error.is_connect() {
+        let host = url.host_str().unwrap_or_default();
+        return connect(match kind {
+            _ if error.is_dns() => format!("the host name {host} is not known"),
+            Some(ErrorKind::ConnectionRefused) => "connection refused; nothing listens there".to_owned(),
+            Some(kind) if is_closed(kind) => "the connection was closed before TLS was set up".to_owned(),
+            _ => deepest(error),
+        });
+    }
+    let why = match kind {
+        Some(kind) if is_closed(kind) => CLOSED.to_owned(),
+        _ => match deepest(error) {
+            // What the HTTP client says of a connection that ended in good order, but too early.
+            why if why.starts_with("connection closed before") || why.starts_with("end of file before") => {
+                CLOSED.to_owned()
+            }
+            // What the HTTP parser says of anything that is not HTTP.
+            why if why.starts_with("invalid HTTP") && url.scheme() == "http" => {
+                format!("what answers does not speak HTTP ({why}); is it https:// there?")
+            }
+            why => why,
+        },
+    };
+    TransportError::Broken { endpoint, why }
 }
 
 fn check_url(text: &str) -> Result<Url, HttpsError> {

@@ -18,7 +18,7 @@ use mirrorlab_simulator::endpoint::https::HttpsEndpoint;
 use mirrorlab_simulator::event_log::EventLog;
 use mirrorlab_simulator::office::{Application, Office, OfficeParts, TENANTS_AT_ONCE_DEFAULT, Together};
 use mirrorlab_simulator::schedule::Schedule;
-use mirrorlab_simulator::schema_file;
+use mirrorlab_simulator::schema_file::{self, Schema};
 use mirrorlab_simulator::source::Source as _;
 use mirrorlab_simulator::source::sqlite::{FIRST_VERSION, SqliteSource};
 use mirrorlab_simulator::task;
@@ -103,20 +103,27 @@ fn application_key(dir: &Path) -> Result<PublicKey, CliError> {
     )))
 }
 
-/// The tables of new sources. Blocked ones are there too, as in a real database; they are not sent.
-pub(super) fn tables(schema: Option<&Path>, skip: &[String]) -> Result<Vec<Table>, CliError> {
-    let tables = match schema {
+/// The tables of new sources. Blocked ones are there too, as in a real database; they are not sent, unless a capture shows
+/// that they are.
+pub(super) fn tables(schema: Option<&Path>, skip: &[String]) -> Result<(Vec<Table>, SkipTable), CliError> {
+    let schema = match schema {
         Some(path) => schema_file::load(path).map_err(CliError::usage)?,
-        None => schema_file::superoffice().to_vec(),
+        None => Schema {
+            tables: schema_file::superoffice().to_vec(),
+            is_captured: false,
+        },
     };
     match skip
         .iter()
-        .find(|name| !tables.iter().any(|table| same_name(&table.name, name)))
+        .find(|name| !schema.tables.iter().any(|table| same_name(&table.name, name)))
     {
         Some(unknown) => Err(CliError::usage(format!(
             "--skip {unknown}: the schema has no such table"
         ))),
-        None => Ok(tables),
+        None => {
+            let skip = SkipTable::new(skip).with_captured(schema.captured());
+            Ok((schema.tables, skip))
+        }
     }
 }
 
@@ -174,6 +181,7 @@ pub(super) fn open(
     keys: Keys,
     endpoint: Arc<HttpsEndpoint>,
     record: Arc<Record>,
+    skip: SkipTable,
     seed: u64,
 ) -> Result<Office, CliError> {
     // What is shorter than a second is for the pace alone.
@@ -182,7 +190,6 @@ pub(super) fn open(
         .every(every)
         .map_err(CliError::usage)?
         .with_pauses(args.pause.into_iter().collect());
-    let skip = SkipTable::new(&args.skip);
     Ok(Office::new(OfficeParts {
         application: Application {
             id: args.application_id.clone(),

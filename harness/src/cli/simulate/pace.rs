@@ -158,7 +158,13 @@ struct Doing {
 }
 
 impl RealPace {
-    pub(super) fn new(args: &SimulateArgs, seed: u64, stop: Arc<Stop>, record: Arc<Record>) -> RealPace {
+    pub(super) fn new(
+        args: &SimulateArgs,
+        skip: SkipTable,
+        seed: u64,
+        stop: Arc<Stop>,
+        record: Arc<Record>,
+    ) -> RealPace {
         RealPace {
             stop,
             record,
@@ -166,7 +172,7 @@ impl RealPace {
             cycles_max: args.cycles,
             waits: !args.every.is_zero(),
             changes: u64::from(args.changes),
-            skip: SkipTable::new(&args.skip),
+            skip,
             seed,
             tenants: Mutex::default(),
         }

@@ -29,12 +29,13 @@ pub(super) fn settings(reader: &mut Reader, fields: &Fields<'_>) -> Settings {
         share_calls: fields
             .get("share_calls")
             .and_then(|n| reader.truth(n, "may tables share a call?")),
-        skip_tables: fields.get("skip_tables").map(|n| skip_tables(reader, n)),
+        skip_tables: fields.get("skip_tables").map(|n| table_names(reader, n)),
         every: fields
             .get("every")
             .and_then(|n| reader.duration(n, "how long from cycle to cycle")),
         quiet_hours: fields.get("quiet_hours").and_then(|n| reader.hours(n)),
         time_zone: fields.get("time_zone").and_then(|n| time_zone(reader, n)),
+        not_blocked: Vec::new(),
         server: fields
             .get("server")
             .map(|n| server(reader, n))
@@ -42,8 +43,8 @@ pub(super) fn settings(reader: &mut Reader, fields: &Fields<'_>) -> Settings {
     }
 }
 
-/// A list that may be empty: then no table is skipped any more. The tables need not be there.
-fn skip_tables(reader: &mut Reader, node: &Node) -> Vec<Spanned<String>> {
+/// A list that may be empty: then no table is skipped any more, say. The tables need not be there.
+pub(super) fn table_names(reader: &mut Reader, node: &Node) -> Vec<Spanned<String>> {
     let list = match &node.data {
         Data::List(list) => list.as_slice(),
         _ => reader.one_or_list(node, "a table, or a list of tables"),

@@ -69,7 +69,7 @@ fn catalogue_table(reader: &mut Reader, catalogue: &Catalogue, key: &Key) -> Opt
     reader.note(
         Mistake::new(
             key.at,
-            format!("`{}` is not a table of the SuperOffice schema", key.text),
+            format!("`{}` is not a table of {}", key.text, catalogue.title()),
             label,
         )
         .help("a table of your own needs `columns: {id: int not null, …}`"),

@@ -39,14 +39,14 @@ fn every_mistake_is_shown_at_its_place() {
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&file).unwrap();
         let shown = Path::new("bad-scenarios").join(file.file_name().unwrap());
-        match parse(&shown, &text, &Catalogue::superoffice()) {
+        match parse(&file, &text, &Catalogue::superoffice()) {
             Ok(_) => panic!("{name} was taken for a good scenario"),
             Err(mistakes) => insta::with_settings!({
                 snapshot_path => "snapshots",
                 prepend_module_to_snapshot => false,
                 omit_expression => true,
             }, {
-                insta::assert_snapshot!(name, mistakes.render(100, false));
+                insta::assert_snapshot!(name, Mistakes { file: shown.clone(), ..mistakes }.render(100, false));
             }),
         }
     }
@@ -87,7 +87,9 @@ fn the_pages_examples_are_read_without_a_mistake_and_show_every_step() {
                 format!("{head}{block}")
             }
         };
-        match read(&text) {
+        // Other files are named as from a folder of scenarios.
+        let place = repository().join("scenarios/schema/example.yaml");
+        match parse(&place, &text, &Catalogue::superoffice()) {
             Ok(scenario) => words.extend(scenario.steps.iter().map(|s| s.kind.word())),
             Err(mistakes) => panic!("{}", mistakes.render(100, false)),
         }

@@ -1,0 +1,184 @@
+//! A recording proxy: it stands between SuperOffice and an endpoint, passes every byte on, and writes down each call with
+//! its answer.
+//!
+//! Bodies are streamed both ways as they come and not touched: neither unpacked nor decoded nor re-ordered. What belongs to
+//! a connection and not to a message (`Connection`, `Transfer-Encoding`, `Expect` …) is each side's own. The upstream is
+//! called over a connection of its own for every call, so that a connection that it has just closed costs no call.
+//!
+//! - [`files`]: where calls are written down
+//! - `exchange`: one request, its answer, and what is kept of both
+
+mod exchange;
+pub mod files;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mirrorlab_simulator::endpoint::https::{HttpsError, HttpsOptions, client};
+use reqwest::Url;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use files::Files;
+
+/// How many connections are open at a time. Others wait in the system's queue.
+const CONNECTIONS_MAX: usize = 256;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request's headers may take, and how long a connection may be idle between calls.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most bytes of a request's line and headers.
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// How long the next part of a request's body may take.
+const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long calls under way may take after the shutdown signal.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+/// How long a failing `accept` is left alone: it means that the machine is out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The most bytes of a body that are kept. A longer one is passed on whole, and recorded as cut.
+pub const BODY_BYTES_KEPT_MAX: usize = 256 * 1024 * 1024;
+
+/// Passes calls on to one endpoint.
+pub struct Proxy {
+    client: reqwest::Client,
+    url: Url,
+    upstream: HttpsOptions,
+    files: Arc<Files>,
+    /// Certificate and key of the proxy itself; `None` is plain HTTP.
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Proxy {
+    /// A proxy before `upstream`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`HttpsError`].
+    pub fn new(
+        upstream: HttpsOptions,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        files: Arc<Files>,
+    ) -> Result<Proxy, HttpsError> {
+        let (url, builder) = client(&upstream)?;
+        let client = builder
+            .no_gzip()
+            .pool_max_idle_per_host(0)
+            .http1_title_case_headers()
+            .build()
+            .map_err(|error| HttpsError::Setup(error.to_string()))?;
+        Ok(Proxy {
+            client,
+            url,
+            upstream,
+            files,
+            tls,
+        })
+    }
+
+    /// Serves until `shutdown` is done, then lets calls under way finish, for [`SHUTDOWN_GRACE`] at most.
+    ///
+    /// # Errors
+    /// The listener's own. Nothing that a caller does ends the proxy.
+    pub async fn serve(
+        self: Arc<Proxy>,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let acceptor = self.tls.clone().map(TlsAcceptor::from);
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let (stop, stopped) = watch::channel(());
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let place = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                place = Arc::clone(&room).acquire_owned() => place.expect("the semaphore is never closed"),
+            };
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted for now");
+                    let _ = timeout(ACCEPT_PAUSE, &mut shutdown).await;
+                    continue;
+                }
+            };
+            let (proxy, acceptor, mut stopped) = (Arc::clone(&self), acceptor.clone(), stopped.clone());
+            connections.spawn(async move {
+                let _place = place;
+                let _ = stream.set_nodelay(true);
+                let Some(acceptor) = acceptor else {
+                    return proxy.drive(stream, peer, stopped).await;
+                };
+                let handshake = tokio::select! {
+                    // Only dropping the sender changes it.
+                    _ = stopped.changed() => return,
+                    done = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => done,
+                };
+                if let Ok(Ok(stream)) = handshake {
+                    proxy.drive(stream, peer, stopped).await;
+                }
+            });
+        }
+        drop(listener);
+        drop(stop);
+        let finished = timeout(SHUTDOWN_GRACE, async {
+            while connections.join_next().await.is_some() {}
+        });
+        if finished.await.is_err() {
+            // What is dropped writes down what it has.
+            connections.shutdown().await;
+        }
+        Ok(())
+    }
+
+    /// Serves one connection's calls, one after the other.
+    async fn drive<S>(self: Arc<Proxy>, stream: S, peer: SocketAddr, mut stopped: watch::Receiver<()>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(move |request| {
+            let proxy = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(proxy.exchange(peer, request).await) }
+        });
+        let mut serving = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .max_buf_size(HEADERS_BYTES_MAX)
+                .half_close(true)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                _ = stopped.changed(), if !stopping => {
+                    stopping = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                done = &mut serving => {
+                    if let Err(error) = done {
+                        tracing::debug!(%peer, %error, "connection ended");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
