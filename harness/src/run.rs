@@ -2,6 +2,7 @@
 //!
 //! - [`keys`]: the keys of a run
 //! - [`host`]: the server under test, started, killed, started anew
+//! - [`foreign`]: all that is known of one that is not ours
 //! - [`admin`]: the partner's side of it
 //! - [`faults`]: what calls meet on their way
 //! - [`wire`]: what their connections meet, really
@@ -9,6 +10,8 @@
 //! - [`mirror`]: mirrors, whatever database they are in
 //! - [`source`]: sources, whatever database they are in
 //! - [`needs`]: what a scenario needs of its world, and why a world cannot give it
+//! - [`lsns`]: what an endpoint must remember
+//! - [`tenants`]: tenants' names
 //! - [`world`]: all of it, for one scenario
 //! - [`population`]: first rows, and drawn changes
 //! - [`cycles`]: cycles now, or as the schedule has them
@@ -22,8 +25,10 @@ pub mod check;
 pub mod cycles;
 pub mod faults;
 pub mod folder;
+pub mod foreign;
 pub mod host;
 pub mod keys;
+pub mod lsns;
 pub mod mirror;
 pub mod needs;
 pub mod population;
@@ -31,5 +36,6 @@ pub mod runner;
 pub mod source;
 pub mod steps;
 pub mod store;
+pub mod tenants;
 pub mod wire;
 pub mod world;

@@ -8,6 +8,7 @@
 //! - [`grammar`]: every key that a file may hold.
 //! - [`mistake`]: mistakes, and how they are shown.
 //! - [`place`]: where in its file a thing stands.
+//! - [`rename`]: the same scenario for other tenants.
 //! - [`shapes`]: which columns a table has at each step.
 //! - [`trouble`]: what a scenario lets go wrong.
 //! - [`yaml`]: the YAML beneath, with limits.
@@ -20,6 +21,7 @@ pub mod mistake;
 pub mod model;
 pub mod parse;
 pub mod place;
+pub mod rename;
 pub mod shapes;
 pub mod trouble;
 pub mod yaml;

@@ -243,11 +243,11 @@ fn one(stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
         true => String::new(),
         false => format!("Content-Type: {}\r\n", reply.kind),
     };
-    let close = if request.is_http10 {
-        "Connection: close\r\n"
-    } else {
-        ""
-    };
+    let ends = request.is_http10
+        || request
+            .header("Connection")
+            .is_some_and(|c| c.eq_ignore_ascii_case("close"));
+    let close = if ends { "Connection: close\r\n" } else { "" };
     let head = format!(
         "HTTP/1.1 {} OK\r\n{kind}{close}{}Content-Length: {}\r\n\r\n",
         reply.status,
@@ -256,5 +256,5 @@ fn one(stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
     );
     writing.write_all(head.as_bytes()).ok()?;
     writing.write_all(&reply.body).ok()?;
-    (!request.is_http10).then_some(())
+    (!ends).then_some(())
 }

@@ -2,17 +2,23 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use mirrorlab_engines::private;
 use mirrorlab_protocol::clock::{Clock as _, SystemClock};
+use mirrorlab_simulator::endpoint::https::Trust;
 use mirrorlab_simulator::schema_file::superoffice;
+use tokio::runtime::Handle;
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, values};
+use crate::conformance::MirrorAt;
 use crate::report::{RunVerdict, Style, Terminal};
-use crate::run::host::Transport;
-use crate::run::keys::RunKeys;
+use crate::run::foreign::{self, Target, TargetError};
+use crate::run::host::{ChildServer, Transport};
+use crate::run::keys::{APPLICATION_ID, RunKeys};
 use crate::run::runner::{self, Progress, RunSettings};
+use crate::run::tenants;
 use crate::run::world::WorldSettings;
 use crate::scenario::Catalogue;
 use crate::scenario::discover::{DiscoverError, discover};
@@ -31,7 +37,18 @@ Examples:
   mirrorlab run scenarios
   mirrorlab run scenarios/restore --keep out       keeps databases, keys and every message
   mirrorlab run scenarios --only restore-ahead --seed 42
-  mirrorlab run my-scenario.yaml --json run.json")]
+  mirrorlab run my-scenario.yaml --json run.json
+  mirrorlab run scenarios --endpoint https://localhost:8443/MirroringClientService.svc \\
+    --keys keys --ca keys/tls-ca.pem --application-id my-app --mirror sqlite:mirrors
+
+With --endpoint it is that server, whosever it is, and tenants have fresh names.
+What a scenario needs and cannot have there (a setting of the server, its death,
+the mirror where no --mirror is given) is told, and the scenario is skipped: it
+counts for nothing. Without --mirror a scenario is judged by answers and LSNs
+alone. docs/endpoint.md says more.
+
+Exit code 0: every scenario that was run holds. 1: one does not. 4: there is no
+endpoint, a scenario broke, or none could be run.")]
 pub struct RunArgs {
     /// Scenario files, and directories of them
     #[arg(required = true, value_name = "PATH")]
@@ -52,8 +69,108 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Hand each call straight to the server, with the same bytes but without HTTPS
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["process", "endpoint"])]
     pub in_process: bool,
+    /// Run the server as a process of its own, `mirrorlab serve`
+    #[arg(long, conflicts_with = "endpoint")]
+    pub process: bool,
+    /// An endpoint that is not ours.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// The flags that name an endpoint that is not ours.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArgs {
+    /// Run against this URL instead of the built-in server
+    #[arg(long, value_name = "URL", requires = "keys")]
+    pub endpoint: Option<String>,
+    /// The directory with SuperOffice's key and the application's public key, as `keys new` makes it
+    #[arg(long, value_name = "DIR", requires = "endpoint")]
+    pub keys: Option<PathBuf>,
+    /// The application's id, as tokens name it
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "endpoint",
+        default_value = APPLICATION_ID,
+        value_parser = values::application_id
+    )]
+    pub application_id: String,
+    /// Trust the endpoint's certificate by this authority, PEM, and by no other
+    #[arg(long, value_name = "FILE", requires = "endpoint", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Do not check the endpoint's certificate at all
+    #[arg(long, requires = "endpoint")]
+    pub insecure: bool,
+    /// Where the endpoint's mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it
+    #[arg(long, value_name = "MIRROR", requires = "endpoint", value_parser = MirrorAt::parse)]
+    pub mirror: Option<MirrorAt>,
+    /// Begin tenants' names so
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        requires = "endpoint",
+        default_value = tenants::PREFIX_DEFAULT,
+        value_parser = tenants::prefix
+    )]
+    pub tenant_prefix: String,
+    /// Wait so long for an answer: 30s, 2min
+    #[arg(long, value_name = "TIME", requires = "endpoint", default_value = "2min", value_parser = values::duration)]
+    pub timeout: Duration,
+}
+
+impl TargetArgs {
+    /// The endpoint that was named, if one was.
+    ///
+    /// # Errors
+    /// [`CliError`] for keys that cannot be read.
+    pub fn target(&self) -> Result<Option<Target>, CliError> {
+        let (Some(url), Some(keys)) = (&self.endpoint, &self.keys) else {
+            return Ok(None);
+        };
+        let target = Target::new(url, &self.application_id, keys)
+            .map_err(|error| CliError::usage(format!("--keys: {error}")))?;
+        Ok(Some(Target {
+            trust: match (&self.ca, self.insecure) {
+                (Some(file), _) => Trust::File(file.clone()),
+                (None, true) => Trust::Anyone,
+                (None, false) => Trust::System,
+            },
+            mirror: self.mirror.as_ref().map(foreign::kind),
+            tenant_prefix: self.tenant_prefix.clone(),
+            call_timeout: self.timeout,
+            ..target
+        }))
+    }
+
+    /// The same flags, as a command that repeats something says them.
+    pub fn repeat_flags(&self) -> String {
+        let mut flags = String::new();
+        let mut flag = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                flags.push_str(&format!(" {name} {}", runner::quoted(value)));
+            }
+        };
+        flag("--endpoint", self.endpoint.as_deref());
+        flag("--keys", self.keys.as_deref().and_then(Path::to_str));
+        flag(
+            "--application-id",
+            (self.application_id != APPLICATION_ID).then_some(&self.application_id),
+        );
+        flag("--ca", self.ca.as_deref().and_then(Path::to_str));
+        flag(
+            "--mirror",
+            self.mirror
+                .as_ref()
+                .map(|mirror| foreign::kind(mirror).describe())
+                .as_deref(),
+        );
+        if self.insecure {
+            flags.push_str(" --insecure");
+        }
+        flags
+    }
 }
 
 /// Runs the command.
@@ -70,22 +187,29 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
     }
     let place = Place::new(args.keep.as_deref())?;
     let seed = args.seed;
-    let keys = RunKeys::generate(SystemClock.now()).map_err(CliError::broken)?;
-    if let (Some(_), Some(set)) = (&args.keep, &keys.set) {
-        set.write(&place.path().join("keys")).map_err(CliError::broken)?;
-    }
+    let target = args.target.target()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
-    let transport = match args.in_process {
-        true => Transport::InProcess,
-        false => Transport::Tls(runtime.handle().clone()),
+    let world = match &target {
+        Some(target) => target
+            .settings(seed, runtime.handle())
+            .map_err(|error| match error {
+                TargetError::Usage(text) => CliError::usage(text),
+                TargetError::NoEndpoint(text) => CliError::broken(text),
+            })?,
+        None => own_server(&args, &place, runtime.handle())?,
     };
     let settings = RunSettings {
         world: WorldSettings {
             keep_messages: args.keep.is_some(),
-            ..WorldSettings::new(keys, seed, transport)
+            repeat_flags: match (args.in_process, args.process) {
+                (true, _) => " --in-process".to_owned(),
+                (_, true) => " --process".to_owned(),
+                _ => args.target.repeat_flags(),
+            },
+            ..world
         },
         jobs: usize::from(args.jobs),
         dir: place.path().to_owned(),
@@ -96,7 +220,9 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
         1 => "1 scenario".to_owned(),
         n => format!("{n} scenarios"),
     };
-    writeln!(out, "seed {seed}, {count}").map_err(CliError::output)?;
+    let named = settings.world.tenants.beginning();
+    let named = named.map(|beginning| format!(", tenants {beginning}…"));
+    writeln!(out, "seed {seed}, {count}{}", named.unwrap_or_default()).map_err(CliError::output)?;
     let names = scenarios.iter().map(|s| (s.id.as_str(), s.title.as_str()));
     let mut terminal = Terminal::new(out, Style::detect(), names);
     let mut failed = None;
@@ -117,11 +243,34 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
             .write_json(json)
             .map_err(|why| CliError::broken(format!("cannot write {}: {why}", json.display())))?;
     }
+    if result.counts()[2] == result.scenarios.len() {
+        return Err(CliError::broken(
+            "none of the scenarios could be run; nothing was checked",
+        ));
+    }
     Ok(match result.verdict() {
         RunVerdict::Held => Exit::Held,
         RunVerdict::Failed => Exit::Failed,
         RunVerdict::Broken => Exit::Broken,
     })
+}
+
+/// Keys of a run's own, and the built-in server with them.
+fn own_server(args: &RunArgs, place: &Place, runtime: &Handle) -> Result<WorldSettings, CliError> {
+    let keys = RunKeys::generate(SystemClock.now()).map_err(CliError::broken)?;
+    if let (Some(_), Some(set)) = (&args.keep, &keys.set) {
+        set.write(&place.path().join("keys")).map_err(CliError::broken)?;
+    }
+    let transport = match (args.in_process, args.process) {
+        (true, _) => Transport::InProcess,
+        (_, true) => Transport::Child(ChildServer {
+            program: std::env::current_exe()
+                .map_err(|why| CliError::broken(format!("cannot find the program itself: {why}")))?,
+            runtime: runtime.clone(),
+        }),
+        _ => Transport::Tls(runtime.clone()),
+    };
+    Ok(WorldSettings::new(keys, args.seed, transport))
 }
 
 /// Where worlds are made.

@@ -64,7 +64,9 @@ impl NotCheckedKind {
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
-            NotCheckedKind::Rows => "rows were not compared: the mirror cannot be reached without --mirror",
+            NotCheckedKind::Rows => {
+                "rows were not compared, only answers and LSNs: the mirror cannot be reached without --mirror"
+            }
             NotCheckedKind::ErrorText => {
                 "an error's text was not compared: the endpoint has words of its own"
             }

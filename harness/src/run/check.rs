@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use mirrorlab_protocol::names::{Operation, same_name};
 
+use super::lsns::WrongLsn;
 use crate::compare::{Finding, Kind, Report, TableReport};
 use crate::scenario::expect::{
     CallCounts, CompareExpect, EventKind, Keys, LogSide, MirrorExpect, Outcome, RunDueExpect, Side,
@@ -327,6 +328,30 @@ pub fn comparison(expect: Option<&CompareExpect>, at: At, report: &Report) -> Ve
                 format!("table {} compared", wanted.table),
                 "it is on neither side",
             );
+        }
+    }
+    found.0
+}
+
+/// Checks the LSNs that an endpoint keeps, or what came instead of them. `at` is the step's own place.
+pub fn lsns(at: At, asked: Result<Option<Vec<WrongLsn>>, String>) -> Vec<Mismatch> {
+    let mut found = Mismatches::default();
+    match asked {
+        Err(why) => found.add("mirror-lsn", at, "the endpoint answers which LSNs it keeps", why),
+        Ok(wrong) => {
+            for WrongLsn {
+                table,
+                expected,
+                received,
+            } in wrong.into_iter().flatten()
+            {
+                found.add(
+                    "mirror-lsn",
+                    at,
+                    format!("{table}: LSN {expected}, which the endpoint has answered for"),
+                    format!("{table}: LSN {received}"),
+                );
+            }
         }
     }
     found.0

@@ -21,7 +21,10 @@ pub enum Need {
     /// An answer signed by the application in the endpoint's place.
     AnswerKey,
     /// A person's SQL on the mirror.
-    MirrorSql,
+    MirrorSql {
+        /// Whether it only looks at what is there: where nobody can look, the rest of the scenario is still possible.
+        looks: bool,
+    },
     /// Backups of the mirror.
     MirrorBackup,
     /// LSNs are set to -1 by hand.
@@ -73,7 +76,8 @@ fn cannot(settings: &WorldSettings, need: &Need) -> Option<String> {
         Need::AnswerKey => settings.keys.signer.is_none().then(|| {
             "the application's private key is not in --keys, so no answer can be signed in its place".into()
         }),
-        Need::MirrorSql | Need::MirrorBackup | Need::Invalidate => of_mirrors(),
+        Need::MirrorSql { looks: true } if settings.mirrors.is_none() => None,
+        Need::MirrorSql { .. } | Need::MirrorBackup | Need::Invalidate => of_mirrors(),
         Need::StoreFault(_) => settings.transport.cannot(need).or_else(of_mirrors),
         Need::Setting(_) | Need::Crash => settings.transport.cannot(need),
     }
@@ -100,7 +104,12 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
         let word = format!("step `{}`", step.kind.word());
         let need = match &step.kind {
             StepKind::Crash => (word, Need::Crash),
-            StepKind::MirrorSql { .. } => (word, Need::MirrorSql),
+            kind @ StepKind::MirrorSql { .. } => (
+                word,
+                Need::MirrorSql {
+                    looks: kind.only_looks(),
+                },
+            ),
             StepKind::MirrorBackup(_) | StepKind::MirrorRestore(_) => (word, Need::MirrorBackup),
             StepKind::Invalidate(_) => (word, Need::Invalidate),
             StepKind::Fault(fault) => {

@@ -46,7 +46,7 @@ pub fn run(scenarios: &[Scenario], settings: &RunSettings, tell: &mut dyn FnMut(
                 while let Some((at, scenario)) = take(next, scenarios) {
                     // The receiver lives as long as this scope.
                     let _ = sender.send((at, None));
-                    let _ = sender.send((at, Some(one(scenario, settings))));
+                    let _ = sender.send((at, Some(numbered(scenario, settings, at))));
                 }
             });
         }
@@ -77,6 +77,10 @@ fn take<'s>(next: &AtomicUsize, scenarios: &'s [Scenario]) -> Option<(usize, &'s
 
 /// Runs one scenario in its own directory.
 pub fn one(scenario: &Scenario, settings: &RunSettings) -> ScenarioResult {
+    numbered(scenario, settings, 0)
+}
+
+fn numbered(scenario: &Scenario, settings: &RunSettings, number: usize) -> ScenarioResult {
     let started = Instant::now();
     let dir = settings.dir.join(&scenario.id.value);
     let mut counts = Counts::default();
@@ -96,7 +100,12 @@ pub fn one(scenario: &Scenario, settings: &RunSettings) -> ScenarioResult {
     counts.not_checked = needs::not_checked(scenario, &settings.world);
     // What a check or a step's bug panics with must not take the other scenarios along.
     let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        in_world(scenario, &dir, settings, &mut counts)
+        let renamed = settings.world.tenants.rename(scenario, number);
+        let world = WorldSettings {
+            written: renamed.written,
+            ..settings.world.clone()
+        };
+        in_world(&renamed.scenario, &dir, &world, settings, &mut counts)
     }))
     .unwrap_or_else(|panic| Verdict::Broken {
         reason: format!("it panicked: {}", panic_text(&*panic)),
@@ -123,11 +132,17 @@ struct Counts {
     not_checked: Vec<NotChecked>,
 }
 
-fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mut Counts) -> Verdict {
+fn in_world(
+    scenario: &Scenario,
+    dir: &Path,
+    world: &WorldSettings,
+    settings: &RunSettings,
+    counts: &mut Counts,
+) -> Verdict {
     let broken = |place: String, error: &WorldError| Verdict::Broken {
         reason: format!("{place}: {error}"),
     };
-    let mut world = match World::new(scenario, dir, &settings.world) {
+    let mut world = match World::new(scenario, dir, world) {
         Ok(world) => world,
         Err(error) => return broken(scenario.place(scenario.id.at), &error),
     };
@@ -152,16 +167,20 @@ fn in_world(scenario: &Scenario, dir: &Path, settings: &RunSettings, counts: &mu
             return Verdict::Failed { failures };
         }
     }
-    if !scenario.ends_with_compare() && world.mirrors.is_some() {
+    if !scenario.ends_with_compare() {
         // Whatever a file is about, its mirror must be right at its end.
         for tenant in &scenario.tenants {
-            let report = match steps::compare_tenant(&mut world, &tenant.context) {
-                Ok(report) => report,
-                Err(error) => return broken(scenario.place(scenario.id.at), &error),
-            };
-            counts.rows_compared += report.rows_compared();
             let at = scenario.steps.last().map_or(scenario.id.at, |s| s.at);
-            let found = check::comparison(None, at, &report);
+            let found = if world.mirrors.is_none() {
+                check::lsns(at, world.lsns.ask(&tenant.context))
+            } else {
+                let report = match steps::compare_tenant(&mut world, &tenant.context) {
+                    Ok(report) => report,
+                    Err(error) => return broken(scenario.place(scenario.id.at), &error),
+                };
+                counts.rows_compared += report.rows_compared();
+                check::comparison(None, at, &report)
+            };
             if !found.is_empty() {
                 let several = (scenario.tenants.len() > 1).then_some(tenant.context.as_str());
                 let failures = found
@@ -219,17 +238,13 @@ fn failure(
             "mirrorlab run {} --seed {}{}",
             quoted(&scenario.file.display().to_string()),
             settings.world.seed,
-            if settings.world.transport.is_in_process() {
-                " --in-process"
-            } else {
-                ""
-            }
+            settings.world.repeat_flags
         ),
     }
 }
 
-/// A path as a shell takes it.
-fn quoted(path: &str) -> String {
+/// A path or URL as a shell takes it.
+pub fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/\\._-:".contains(c);
     if path.chars().all(plain) {
         path.to_owned()

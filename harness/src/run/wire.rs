@@ -183,7 +183,11 @@ async fn pass_rest(client: &mut TcpStream, server: &mut TcpStream) -> io::Result
     loop {
         tokio::select! {
             read = client.read(&mut up), if sending => match read? {
-                0 => sending = false,
+                // A server that does not close a connection when it is asked to closes it when the sender has gone.
+                0 => {
+                    sending = false;
+                    server.shutdown().await?;
+                }
                 read => server.write_all(&up[..read]).await?,
             },
             read = server.read(&mut down) => match read? {

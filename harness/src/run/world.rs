@@ -23,10 +23,12 @@ use super::admin::RunAdmin;
 use super::faults::{FaultyEndpoint, OwnServer};
 use super::host::{Host, HostError, HostSettings, ServerOptions, Transport};
 use super::keys::RunKeys;
+use super::lsns::LsnBook;
 use super::mirror::sqlite::SqliteMirrors;
 use super::mirror::{Mirror, MirrorKind, Mirrors};
 use super::population;
 use super::source::{SourceKind, Sources};
+use super::tenants::TenantNames;
 use super::{mirror, source};
 use crate::scenario::model::{CertificateStrategy, QuietTables, Repopulate, Scenario, Settings, Tenant};
 
@@ -47,19 +49,32 @@ pub struct WorldSettings {
     pub mirrors: Option<Arc<dyn MirrorKind>>,
     /// In which database sources are.
     pub sources: Arc<dyn SourceKind>,
+    /// How tenants are named.
+    pub tenants: TenantNames,
+    /// What the file wrote in place of names that [`tenants`](WorldSettings::tenants) gave: rows are drawn by those, so that
+    /// they are the same in every run.
+    pub written: BTreeMap<String, String>,
     /// Whether every message is kept, in the world's directory.
     pub keep_messages: bool,
+    /// What a command that repeats a scenario has to say beside file and seed, with a blank before it.
+    pub repeat_flags: String,
 }
 
 impl WorldSettings {
     /// Sources and mirrors in SQLite files in each world's own directory; no message is kept.
     pub fn new(keys: RunKeys, seed: u64, transport: Transport) -> WorldSettings {
         WorldSettings {
+            repeat_flags: match transport.is_in_process() {
+                true => " --in-process".to_owned(),
+                false => String::new(),
+            },
             keys,
             seed,
             transport,
             mirrors: Some(Arc::new(mirror::sqlite::SqliteFiles::default())),
             sources: Arc::new(source::sqlite::SqliteFiles),
+            tenants: TenantNames::AsWritten,
+            written: BTreeMap::new(),
             keep_messages: false,
         }
     }
@@ -126,6 +141,8 @@ pub struct World {
     pub host: Arc<Host>,
     /// What lies before the server.
     pub faults: Arc<FaultyEndpoint>,
+    /// What the endpoint must remember, where mirrors cannot be reached.
+    pub lsns: Arc<LsnBook>,
     /// The partner's side.
     pub admin: Arc<RunAdmin>,
     /// SuperOffice, with its tenants and their sources.
@@ -178,12 +195,23 @@ impl World {
             mirrors: mirrors.clone(),
             transport: settings.transport.clone(),
         })?);
+        let seed = scenario.seed.unwrap_or(settings.seed);
         let mut endpoint: Arc<dyn Endpoint> = Arc::clone(&host) as Arc<dyn Endpoint>;
         if settings.keep_messages {
             let messages = dir.join("messages");
             let recorder =
                 Recorder::new(endpoint, &messages).map_err(|why| WorldError::file(&messages, why))?;
             endpoint = Arc::new(recorder);
+        }
+        let lsns = Arc::new(LsnBook::new(
+            Arc::clone(&endpoint),
+            settings.keys.clone(),
+            Arc::clone(&wire_clock),
+            seed,
+        ));
+        if mirrors.is_none() {
+            // Where the mirror can be looked at, nobody has to ask.
+            endpoint = Arc::clone(&lsns) as Arc<dyn Endpoint>;
         }
         let faults = Arc::new(FaultyEndpoint::new(
             endpoint,
@@ -192,7 +220,6 @@ impl World {
             Arc::clone(&wire_clock),
         ));
         let inline = settings.transport.is_in_process();
-        let seed = scenario.seed.unwrap_or(settings.seed);
         let office = Office::new(OfficeParts {
             application: Application {
                 id: settings.keys.application_id.clone(),
@@ -217,6 +244,7 @@ impl World {
             dir: dir.to_owned(),
             host,
             faults,
+            lsns,
             admin,
             office,
             mirrors,
@@ -232,16 +260,18 @@ impl World {
         world.apply_settings()?;
         world.start_server()?;
         for tenant in &scenario.tenants {
-            world.add_tenant(tenant, seed, &scenario.id)?;
+            let written = settings.written.get(&tenant.context.value);
+            let drawn_as = written.unwrap_or(&tenant.context.value);
+            let rng = seeded(seed, &[&scenario.id.value, drawn_as]);
+            world.add_tenant(tenant, rng)?;
         }
         Ok(world)
     }
 
-    fn add_tenant(&mut self, tenant: &Tenant, seed: u64, scenario: &str) -> Result<(), WorldError> {
+    fn add_tenant(&mut self, tenant: &Tenant, mut rng: ChaCha8Rng) -> Result<(), WorldError> {
         let context = tenant.context.value.clone();
         let mut source = self.sources.make(&context)?;
         source.set_now(self.source_clock.now())?;
-        let mut rng = seeded(seed, &[scenario, &context]);
         for table in &tenant.tables {
             population::fill(source.as_mut(), table, &mut rng)?;
         }

@@ -345,6 +345,17 @@ impl StepKind {
             StepKind::Set(_) => "set",
         }
     }
+
+    /// Whether it is a person's SQL that only looks at the mirror: every statement is a SELECT, and no more than one.
+    pub fn only_looks(&self) -> bool {
+        let select = |sql: &Spanned<String>| {
+            let sql = sql.trim().trim_end_matches(';');
+            sql.get(..6)
+                .is_some_and(|word| word.eq_ignore_ascii_case("select"))
+                && !sql.contains(';')
+        };
+        matches!(self, StepKind::MirrorSql { run, .. } if run.iter().all(select))
+    }
 }
 
 /// Drawn changes. They are spread evenly over the transactions; the second half of each `…_then_…` follows in one more.
