@@ -815,3 +815,19 @@ async fn a_token_is_checked_once_so_that_replays_can_be_refused() {
     assert!(client.reply().await.text().contains("was used before"));
     server.stopped().await;
 }
+
+#[test]
+fn a_connection_that_its_caller_gave_up_is_no_trouble_of_the_listener() {
+    use io::ErrorKind;
+    for kind in [
+        ErrorKind::ConnectionAborted,
+        ErrorKind::ConnectionRefused,
+        ErrorKind::ConnectionReset,
+    ] {
+        assert!(is_callers(&io::Error::from(kind)), "{kind}");
+    }
+    // Too many open files, say: accepting has to wait.
+    for kind in [ErrorKind::Other, ErrorKind::OutOfMemory, ErrorKind::WouldBlock] {
+        assert!(!is_callers(&io::Error::from(kind)), "{kind}");
+    }
+}

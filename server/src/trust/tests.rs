@@ -631,6 +631,42 @@ fn known_keys_pass_while_a_slow_resolver_is_asked_and_few_wait_for_it() {
     assert_eq!(bench.count(), 2);
 }
 
+#[test]
+fn who_finds_room_to_wait_hears_what_the_one_before_was_told() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (entered, inside) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let limits = ResolverLimits {
+        waiting_max: 1,
+        ..ResolverLimits::default()
+    };
+    let bench = ResolverBench::new(limits, move |_| {
+        entered.send(()).unwrap();
+        held.lock().unwrap().recv().unwrap();
+        Ok(None)
+    });
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| bench.check(&STRANGER).unwrap_err());
+        inside.recv().unwrap();
+        let (begin, begun) = std::sync::mpsc::channel();
+        let bench = &bench;
+        let second = scope.spawn(move || {
+            begin.send(()).unwrap();
+            bench.check(&STRANGER).unwrap_err()
+        });
+        begun.recv().unwrap();
+        // Time to arrive at the door; whether it has or not, it is told the same.
+        for _ in 0..1000 {
+            std::thread::yield_now();
+        }
+        release.send(()).unwrap();
+        let (first, second) = (first.join().unwrap(), second.join().unwrap());
+        assert!(matches!(first, TrustError::UnknownCertificate(_)), "{first}");
+        assert!(matches!(second, TrustError::UnknownCertificate(_)), "{second}");
+    });
+    assert_eq!(bench.count(), 1, "the second one does not ask again");
+}
+
 // OpenID discovery.
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";

@@ -91,6 +91,19 @@ fn a_hook_that_fails_refuses_its_call_and_leaves_no_trace() {
         Cust1, ReplicationCompleted: OnReplicationCompleted failed: the partner's reason; nothing of this call is kept
         Cust1, ReplicationCompleted: ResolveConnection failed: no mirror is meant for this tenant; nothing of this call is kept
         ");
+    // What lies behind each refusal stands in its event.
+    let behind: Vec<String> = world
+        .events()
+        .iter()
+        .filter(|event| event.starts_with("Error: "))
+        .filter_map(|event| event.split_once(" ["))
+        .map(|(_, info)| info.trim_end_matches(']').to_owned())
+        .collect();
+    let reason = "the partner's reason";
+    assert_eq!(
+        behind,
+        [reason, reason, reason, "no mirror is meant for this tenant"]
+    );
     assert_eq!(world.contacts(), ["1|one", "2|NULL"]);
     assert_eq!(world.lsns(), ["contact|7"]);
     assert_eq!(world.query("SELECT COUNT(*) FROM hooks"), hooks);

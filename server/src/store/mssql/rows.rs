@@ -339,3 +339,61 @@ impl<'t> Plan<'t> {
         sql
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mirrorlab_protocol::types::ColumnType;
+
+    /// Whether two bare cells of a type are one key to SQL Server.
+    fn same(ty: &str, a: &str, b: &str) -> bool {
+        let ty = ColumnType::parse(ty).unwrap();
+        let key = |text: &str| Key::of(&Value::from_bare(text, ty).unwrap());
+        key(a) == key(b)
+    }
+
+    #[test]
+    fn keys_are_told_apart_as_sql_server_does() {
+        for (ty, a, b) in [
+            ("int", "7", "7"),
+            ("float", "0", "-0"),
+            ("nvarchar(9)", "a", "a  "),
+            ("nvarchar(9)", "", " "),
+            // 00 00 is nothing but zeroes, and the zeroes at an end do not count.
+            ("varbinary(9)", "AQ==", "AQAA"),
+            ("varbinary(9)", "", "AAA="),
+            (
+                "datetimeoffset(0)",
+                "2026-03-01 12:00:00 +02:00",
+                "2026-03-01 10:00:00 +00:00",
+            ),
+        ] {
+            assert!(same(ty, a, b), "{ty}: {a} and {b}");
+        }
+        for (ty, a, b) in [
+            ("int", "7", "8"),
+            ("float", "1", "-1"),
+            ("nvarchar(9)", "a", " a"),
+            ("nvarchar(9)", "a", "A"),
+            ("varbinary(9)", "AQ==", "AAE="),
+            // 01 02 and 01 03: the last byte that is not zero counts.
+            ("varbinary(9)", "AQI=", "AQM="),
+            ("varbinary(9)", "AQ==", "AQI="),
+            ("decimal(9,2)", "1.00", "1.01"),
+            ("datetime", "2026-03-01", "2026-03-02"),
+            ("time(0)", "10:00", "10:01"),
+            (
+                "uniqueidentifier",
+                "00000000-0000-0000-0000-000000000001",
+                "00000000-0000-0000-0000-000000000002",
+            ),
+            (
+                "datetimeoffset(0)",
+                "2026-03-01 12:00:00 +02:00",
+                "2026-03-01 12:00:00 +00:00",
+            ),
+        ] {
+            assert!(!same(ty, a, b), "{ty}: {a} and {b}");
+        }
+    }
+}

@@ -395,6 +395,31 @@ fn waiting_has_a_limit_and_a_name() {
 }
 
 #[test]
+fn a_column_at_the_end_is_added_without_writing_the_rows_anew() {
+    let files = Files::new();
+    with_person(&files, "a", 1);
+    let root = || files.query("SELECT rootpage FROM sqlite_master WHERE name = 'person'");
+    let before = root();
+    let change = |old: &Table, columns: &str| {
+        let new = table("person", columns);
+        let mut call = files.begin().unwrap();
+        call.alter(old, &new).unwrap();
+        call.commit().unwrap();
+        new
+    };
+    let longer = change(
+        &person(),
+        "person_id int not null; name nvarchar(20) null; x int not null default ((7))",
+    );
+    assert_eq!(root(), before, "the table is the one that it was");
+    assert_eq!(files.query("SELECT * FROM person"), ["1|a|7"]);
+    // Anything else makes it anew: what the first change is told from.
+    change(&longer, "person_id int not null; name nvarchar(20) null");
+    assert_ne!(root(), before);
+    assert_eq!(files.query("SELECT * FROM person"), ["1|a"]);
+}
+
+#[test]
 fn what_partners_built_on_a_table_survives_a_change_in_place() {
     let files = Files::new();
     with_person(&files, "a", 1);
