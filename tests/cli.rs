@@ -120,6 +120,61 @@ fn wrong_usage() {
     insta::assert_snapshot!(text);
 }
 
+/// What is wrong with a conformance run before anything is asked: report files, known failures, names of checks.
+#[test]
+fn conformance_that_cannot_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    told(dir.path(), &["keys", "new", "keys"]);
+    for (name, text) in [
+        ("no-reason.txt", "trust.expired our clock\nvalues.int\n"),
+        ("twice.txt", "trust.expired a\n\ntrust.expired b\n"),
+        ("unknown.txt", "# known\ntrust.expird our clock\n"),
+        ("section.txt", "trust all of it\n"),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    std::fs::write(dir.path().join("bytes.txt"), [0xff, 0xfe]).unwrap();
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    std::fs::write(dir.path().join("old.json"), "the report of yesterday").unwrap();
+    let begin = |more: &[&str]| {
+        let url = "http://127.0.0.1:1/MirroringClientService.svc";
+        let fixed = [
+            "conformance",
+            "--endpoint",
+            url,
+            "--keys",
+            "keys",
+            "--application-id",
+            "a",
+        ];
+        told(dir.path(), &[&fixed, more].concat())
+    };
+    let texts: Vec<String> = [
+        &["--html", "nowhere/report.html"][..],
+        &["--junit", "folder"],
+        &["--json", "r", "--html", "r"],
+        &["--expected", "none.txt"],
+        &["--expected", "folder"],
+        &["--expected", "bytes.txt"],
+        &["--expected", "no-reason.txt"],
+        &["--expected", "twice.txt"],
+        &["--expected", "unknown.txt"],
+        &["--expected", "section.txt"],
+        &["--only", "trust.expird"],
+        &["--only", "value"],
+        &["--only", "answers.build", "--must-only"],
+        &["--mirror", "postgres:x"],
+        &["--json", "new.json", "--html", "old.json"],
+    ]
+    .map(begin)
+    .to_vec();
+    insta::assert_snapshot!("conformance_cannot_begin", texts.join("\n"));
+    // No report: none is left that is empty, and the old one stays.
+    assert!(!dir.path().join("new.json").exists());
+    let old = std::fs::read_to_string(dir.path().join("old.json")).unwrap();
+    assert_eq!(old, "the report of yesterday");
+}
+
 #[test]
 fn new_keys() {
     let dir = tempfile::tempdir().unwrap();

@@ -4,6 +4,8 @@
 
 #[path = "conformance/broken.rs"]
 mod broken;
+#[path = "conformance/matrix.rs"]
+mod matrix;
 #[path = "conformance/servers.rs"]
 mod servers;
 
@@ -155,65 +157,6 @@ fn the_page_shows_what_is_covered() {
     part_is("coverage", &table);
 }
 
-/// Each broken server is asked only what no earlier one failed, so that a whole matrix costs little more than one run.
-#[test]
-fn every_check_fails_on_a_broken_server() {
-    let mut first: BTreeMap<String, &str> = BTreeMap::new();
-    for defect in broken::DEFECTS {
-        let home = Home::new();
-        let service = home.service();
-        let apply = defect.apply;
-        let port = servers::speak(move |request| apply(&service, request));
-        let mut options = options(&home, &format!("http://127.0.0.1:{port}/{}", defect.path));
-        options.trust = Trust::System;
-        options.only = catalogue()
-            .into_iter()
-            .map(|c| c.id)
-            .filter(|id| !first.contains_key(id))
-            .collect();
-        let report = run(&options).unwrap();
-        assert!(
-            report.count(Standing::Failed) > 0,
-            "{} shows nothing new",
-            defect.name
-        );
-        for result in report.of(Standing::Failed) {
-            first.insert(result.id.clone(), defect.name);
-        }
-    }
-    let checks = catalogue();
-    let blind: Vec<&str> = checks
-        .iter()
-        .map(|c| c.id.as_str())
-        .filter(|id| !first.contains_key(*id))
-        .collect();
-    assert!(blind.is_empty(), "these fail on no broken server: {blind:?}");
-    let mut sections: Vec<&str> = checks.iter().map(|c| c.section()).collect();
-    sections.dedup();
-    let names: Vec<&str> = broken::DEFECTS.iter().map(|d| d.name).collect();
-    let mut table = format!(
-        "| section | {} |\n|---|{}\n",
-        names.join(" | "),
-        "---|".repeat(names.len())
-    );
-    for section in sections {
-        let _ = write!(table, "| {section} |");
-        for name in &names {
-            let count = checks
-                .iter()
-                .filter(|c| c.section() == section && first[&c.id] == *name)
-                .count();
-            let _ = write!(table, " {count} |");
-        }
-        table.push('\n');
-    }
-    table.push('\n');
-    for defect in broken::DEFECTS {
-        let _ = writeln!(table, "- `{}`: {}", defect.name, defect.what);
-    }
-    part_is("matrix", &table);
-}
-
 /// What a run says that finds no endpoint: one message, and nothing is asked.
 fn no_endpoint(home: &Home, url: &str, is_silent: bool) -> String {
     let mut options = options(home, url);
@@ -295,9 +238,9 @@ fn what_is_no_endpoint_is_told_in_one_message() {
 fn reports_tell_of_failures_known_ones_and_ids_that_are_none() {
     let home = Home::new();
     let service = home.service();
-    let apply = broken::DEFECTS
+    let apply = broken::WRONG
         .iter()
-        .find(|d| d.name == "accepts-all")
+        .find(|server| server.id == "accepts-all")
         .unwrap()
         .apply;
     let port = servers::speak(move |request| apply(&service, request));

@@ -10,6 +10,7 @@
 //! - [`probe`]: whether there is an endpoint at all
 //! - [`keys`]: what a caller's side needs of a key set
 //! - [`expected`]: failures that are known
+//! - [`rules`]: the rules' own words
 //! - [`report`](mod@report): what came of a run, and its forms: terminal, JSON, JUnit, HTML
 //!
 //! Every check speaks for tenants of its own, so that checks never meet and run side by side. Where no mirror is given,
@@ -25,6 +26,7 @@ pub mod mirror;
 pub mod pairwise;
 pub mod probe;
 pub mod report;
+pub mod rules;
 pub mod say;
 mod sections;
 pub mod wire;
@@ -189,26 +191,15 @@ pub fn run_telling(options: &Options, tell: &mut dyn FnMut(&CheckResult)) -> Res
 
 /// Which of the checks are run, by their place in the catalogue.
 fn chosen(checks: &[Check], options: &Options) -> Result<Vec<usize>, RunError> {
-    let is_known = |name: &str| checks.iter().any(|c| c.id == name || c.section() == name);
-    for (name, place) in options
-        .only
-        .iter()
-        .map(|name| (name.as_str(), "--only".to_owned()))
-        .chain(options.expected.ids())
-    {
-        if !is_known(name) {
-            let nearest = checks
-                .iter()
-                .map(|c| (strsim::normalized_damerau_levenshtein(name, &c.id), c.id.as_str()))
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .filter(|(likeness, _)| *likeness > 0.5)
-                .map(|(_, id)| format!("; did you mean `{id}`?"))
-                .unwrap_or_default();
-            return Err(RunError::Usage(format!(
-                "{place}: there is no check `{}`{nearest} `mirrorlab conformance --list` shows all",
-                mirrorlab_protocol::excerpt(name)
-            )));
-        }
+    let mut sections: Vec<&str> = checks.iter().map(Check::section).collect();
+    sections.dedup();
+    let ids = || checks.iter().map(|check| check.id.as_str());
+    for name in &options.only {
+        // A section's name may stand for all its checks.
+        known(name, "--only", sections.iter().copied().chain(ids()))?;
+    }
+    for (name, place) in options.expected.ids() {
+        known(name, &place, ids())?;
     }
     let wanted = |check: &Check| {
         (options.only.is_empty()
@@ -225,6 +216,27 @@ fn chosen(checks: &[Check], options: &Options) -> Result<Vec<usize>, RunError> {
         )),
         false => Ok(chosen),
     }
+}
+
+/// A name must be one of these; where it is none, the error says which is nearest.
+fn known<'a>(name: &str, place: &str, names: impl Iterator<Item = &'a str>) -> Result<(), RunError> {
+    let mut nearest: (f64, &str) = (0.5, "");
+    for known in names {
+        let likeness = strsim::normalized_damerau_levenshtein(name, known);
+        if known == name {
+            return Ok(());
+        } else if likeness > nearest.0 {
+            nearest = (likeness, known);
+        }
+    }
+    let hint = match nearest.1 {
+        "" => ".".to_owned(),
+        known => format!("; did you mean `{known}`?"),
+    };
+    Err(RunError::Usage(format!(
+        "{place}: there is no check `{}`{hint} `mirrorlab conformance --list` shows all",
+        mirrorlab_protocol::excerpt(name)
+    )))
 }
 
 fn run_all(
@@ -287,6 +299,7 @@ fn one(check: &Check, number: usize, shared: &Shared, expected: &ExpectedFailure
         title: check.title.clone(),
         section: check.section().to_owned(),
         rule: check.rule,
+        rule_text: rules::text(check.rule),
         level: check.level,
         elapsed: began.elapsed(),
         expected_failure: expected.reason(&check.id).map(str::to_owned),

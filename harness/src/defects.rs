@@ -116,12 +116,11 @@ impl Layers {
 
     /// The way into the service, with the layers before and behind it.
     pub fn endpoint(&self, service: Service, keys: RunKeys, clock: Arc<dyn Clock>) -> Arc<dyn Endpoint> {
-        Arc::new(messages::BrokenEndpoint::new(
-            service,
-            self.defect.layer,
-            keys,
-            clock,
-            Arc::clone(&self.memory),
-        ))
+        Arc::new(self.broken(service, keys, clock))
+    }
+
+    /// The same, for whoever has a call's HTTP head too.
+    pub fn broken(&self, service: Service, keys: RunKeys, clock: Arc<dyn Clock>) -> messages::BrokenEndpoint {
+        messages::BrokenEndpoint::new(service, self.defect.layer, keys, clock, Arc::clone(&self.memory))
     }
 }

@@ -3,22 +3,33 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use mirrorlab::keyset::{self, KeySet};
+use mirrorlab::defects::messages::BrokenEndpoint;
+use mirrorlab::defects::{Defect, Layers};
+use mirrorlab::keyset;
 use mirrorlab::run::admin::RunAdmin;
+use mirrorlab::run::host::ServerOptions;
+use mirrorlab::run::keys::{APPLICATION_ID, RunKeys};
+use mirrorlab::scenario::model::CertificateStrategy;
 use mirrorlab_engines::sqlite::Durability;
-use mirrorlab_protocol::clock::{Clock as _, SystemClock};
-use mirrorlab_protocol::keys::PrivateKey;
+use mirrorlab_protocol::clock::{Clock, SystemClock};
 use mirrorlab_protocol::names::SERVICE_FILE;
+use mirrorlab_server::admin::MirrorAdmin;
 use mirrorlab_server::http::{self, HttpSettings, tls};
 use mirrorlab_server::operations::{Mirroring, Options};
 use mirrorlab_server::service::{Call, CallHead, Service};
+use mirrorlab_server::store::MirrorStore;
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::trust::Trust;
 use mirrorlab_server::trust::directory::CertificateDirectory;
 
 pub const APPLICATION: &str = "conformance-app";
+/// The application of a server with a defect: its layers know that of scenarios.
+pub const DEFECTIVE_APPLICATION: &str = APPLICATION_ID;
+
+/// All servers of a test program have the same keys: making them takes longer than most tests.
+static KEYS: LazyLock<RunKeys> = LazyLock::new(|| RunKeys::generate(SystemClock.now()).unwrap());
 
 /// Keys and mirrors of one server.
 pub struct Home {
@@ -29,8 +40,8 @@ impl Home {
     pub fn new() -> Home {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("mirrors")).unwrap();
-        let keys = KeySet::generate(SystemClock.now(), &[]).unwrap();
-        keys.write(&dir.path().join("keys")).unwrap();
+        let set = KEYS.set.as_ref().unwrap();
+        set.write(&dir.path().join("keys")).unwrap();
         Home { dir }
     }
 
@@ -42,20 +53,59 @@ impl Home {
         self.dir.path().join("mirrors")
     }
 
+    /// The built-in server's service.
     pub fn service(&self) -> Service {
-        let clock = Arc::new(SystemClock);
+        self.layered(None)
+    }
+
+    /// The same with a defect, as one of `mirrorlab defects`; plain HTTP. The port.
+    pub fn defective(&self, defect: &'static Defect) -> u16 {
+        let layers = Layers::new(defect);
+        let service = self.layered(Some(&layers));
+        // What a defect's layers know together is of one call at a time.
+        let broken = Mutex::new(layers.broken(service, KEYS.clone(), Arc::new(SystemClock)));
+        speak(move |request| {
+            let broken: &BrokenEndpoint = &broken.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = broken.handle(&call_head(request), &request.body);
+            Reply::new(answer.status, answer.content_type, answer.body)
+        })
+    }
+
+    fn layered(&self, layers: Option<&Layers>) -> Service {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let directory = CertificateDirectory::open(&self.keys().join(keyset::TRUST_DIRECTORY)).unwrap();
-        let key = std::fs::read_to_string(self.keys().join(keyset::APPLICATION_KEY_XML)).unwrap();
-        let mirroring = Mirroring {
-            store: Arc::new(SqliteStore::new(SqliteOptions {
-                durability: Durability::Fast,
-                ..SqliteOptions::default()
-            })),
-            admin: Arc::new(RunAdmin::new(self.mirrors())),
-            options: Options::default(),
+        let mut options = ServerOptions {
+            drop_guard: false,
+            refuse_replays: false,
+            certificates: CertificateStrategy::Directory,
+            clock_skew: 0,
         };
-        let trust = Trust::new(APPLICATION, clock.clone()).with_directory(directory);
-        Service::new(trust, mirroring, PrivateKey::from_text(&key).unwrap(), clock)
+        let mut store: Arc<dyn MirrorStore> = Arc::new(SqliteStore::new(SqliteOptions {
+            durability: Durability::Fast,
+            ..SqliteOptions::default()
+        }));
+        let mut admin: Arc<dyn MirrorAdmin> = Arc::new(RunAdmin::new(self.mirrors()));
+        if let Some(layers) = layers {
+            options = layers.options(options);
+            store = layers.store(store);
+            admin = layers.admin(admin);
+        }
+        let mirroring = Mirroring {
+            store,
+            admin,
+            options: Options {
+                drop_guard: options.drop_guard,
+            },
+        };
+        let application = match layers {
+            Some(_) => DEFECTIVE_APPLICATION,
+            None => APPLICATION,
+        };
+        let mut trust = Trust::new(application, Arc::clone(&clock)).with_directory(directory);
+        if options.refuse_replays {
+            trust = trust.refusing_replays();
+        }
+        Service::new(trust, mirroring, KEYS.signer.clone().unwrap(), clock)
     }
 
     /// The built-in server, with TLS, on a runtime of its own; its URL.
@@ -125,6 +175,10 @@ pub struct Reply {
     /// Bytes sent in place of an HTTP answer.
     pub raw: Option<Vec<u8>>,
     pub more_headers: String,
+    /// Bytes sent behind the answer.
+    pub more: Vec<u8>,
+    /// Whether the connection ends, though the answer does not say so.
+    pub ends: bool,
 }
 
 impl Reply {
@@ -135,24 +189,30 @@ impl Reply {
             body: body.into(),
             raw: None,
             more_headers: String::new(),
+            more: Vec::new(),
+            ends: false,
         }
+    }
+}
+
+fn call_head(request: &Request) -> CallHead<'_> {
+    let (path, query) = match request.target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (request.target.as_str(), None),
+    };
+    CallHead {
+        method: &request.method,
+        address: path,
+        query,
+        content_type: request.header("Content-Type"),
+        soap_action: request.header("SOAPAction"),
     }
 }
 
 /// What the service itself answers.
 pub fn honest(service: &Service, request: &Request) -> Reply {
-    let (path, query) = match request.target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (request.target.as_str(), None),
-    };
     let answer = service.handle(&Call {
-        head: CallHead {
-            method: &request.method,
-            address: path,
-            query,
-            content_type: request.header("Content-Type"),
-            soap_action: request.header("SOAPAction"),
-        },
+        head: call_head(request),
         body: &request.body,
     });
     Reply::new(answer.status, answer.content_type, answer.body)
@@ -166,6 +226,7 @@ pub fn speak(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> u16 
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let answer = Arc::clone(&answer);
+            let _ = stream.set_nodelay(true);
             std::thread::spawn(move || while one(&stream, answer.as_ref()).is_some() {});
         }
     });
@@ -254,7 +315,8 @@ fn one(stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
         reply.more_headers,
         reply.body.len()
     );
-    writing.write_all(head.as_bytes()).ok()?;
-    writing.write_all(&reply.body).ok()?;
-    (!ends).then_some(())
+    // In one piece: two would wait for each other's acknowledgement.
+    let whole = [head.as_bytes(), &reply.body, &reply.more].concat();
+    writing.write_all(&whole).ok()?;
+    (!ends && !reply.ends).then_some(())
 }

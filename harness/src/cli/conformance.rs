@@ -101,11 +101,12 @@ pub fn run(args: ConformanceArgs) -> Result<Exit, CliError> {
         return list().map(|()| Exit::Held);
     }
     let options = options(&args)?;
-    for file in [&args.junit, &args.json, &args.html].into_iter().flatten() {
-        // Asked before anything is done, so that a run is not lost to a wrong path.
-        std::fs::File::create(file)
-            .map_err(|why| CliError::usage(format!("cannot write {}: {why}", file.display())))?;
-    }
+    let files: Vec<&Path> = [&args.junit, &args.json, &args.html]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
+    let made = writable(&files)?;
     let mut terminal = Terminal::new(io::stdout().lock(), Style::detect(), args.verbose);
     let mut failed = None;
     let report = run_telling(&options, &mut |result| {
@@ -113,9 +114,15 @@ pub fn run(args: ConformanceArgs) -> Result<Exit, CliError> {
             failed.get_or_insert(error);
         }
     })
-    .map_err(|error| match error {
-        RunError::Usage(text) => CliError::usage(text),
-        RunError::NoEndpoint(text) | RunError::Broken(text) => CliError::broken(text),
+    .map_err(|error| {
+        for file in made {
+            // An empty file would be taken for a report.
+            let _ = std::fs::remove_file(file);
+        }
+        match error {
+            RunError::Usage(text) => CliError::usage(text),
+            RunError::NoEndpoint(text) | RunError::Broken(text) => CliError::broken(text),
+        }
     })?;
     for (file, text) in [
         (&args.junit, report.to_junit()),
@@ -135,6 +142,30 @@ pub fn run(args: ConformanceArgs) -> Result<Exit, CliError> {
         (false, _) => Exit::Failed,
         (true, false) => Exit::Broken,
     })
+}
+
+/// Asks, before anything is done, whether reports can be written, so that a run is not lost to a wrong path. What is
+/// there stays until there is a new report; the files that were not there are given back.
+fn writable<'a>(files: &[&'a Path]) -> Result<Vec<&'a Path>, CliError> {
+    let mut made = Vec::new();
+    for (at, file) in files.iter().enumerate() {
+        if files[..at].contains(file) {
+            return Err(CliError::usage(format!(
+                "{}: two reports cannot go into one file",
+                file.display()
+            )));
+        }
+        let is_new = !file.exists();
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(file)
+            .map_err(|why| CliError::usage(format!("cannot write {}: {why}", file.display())))?;
+        if is_new {
+            made.push(*file);
+        }
+    }
+    Ok(made)
 }
 
 fn write(file: &Path, text: &str) -> Result<(), CliError> {

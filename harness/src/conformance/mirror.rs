@@ -8,7 +8,7 @@ use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::value::Value;
 
 use super::say::{Cell, TableSpec};
-use crate::compare::{Side as _, SqliteSide};
+use crate::compare::{Side as _, SqliteSide, show};
 
 /// What stands for the tenant in a place's name.
 const CONTEXT: &str = "{context}";
@@ -170,7 +170,12 @@ pub fn difference(
             if right != is {
                 let column = &spec.columns[at].name;
                 let place = format!("the mirror's `{table}`, key {}, column `{column}`", key(row));
-                return Some((format!("{place}: {right:?}"), format!("{place}: {is:?}")));
+                let shown = show::pair(right, is);
+                let note = shown.note.map_or_else(String::new, |note| format!(" ({note})"));
+                return Some((
+                    format!("{place}: {}", shown.left),
+                    format!("{place}: {}{note}", shown.right),
+                ));
             }
         }
     }

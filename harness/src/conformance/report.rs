@@ -27,6 +27,8 @@ pub struct CheckResult {
     pub section: String,
     /// The rule it cites.
     pub rule: &'static str,
+    /// The rule's own words.
+    pub rule_text: &'static str,
     /// How much that binds.
     pub level: Level,
     /// How long it took.
@@ -168,7 +170,7 @@ fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, 
 fn parts(result: &CheckResult) -> Vec<(&'static str, String)> {
     let mut parts = vec![(
         "rule",
-        format!("{} ({}), docs/protocol.md", result.rule, result.level.name()),
+        format!("{} ({}): {}", result.rule, result.level.name(), result.rule_text),
     )];
     match &result.verdict {
         Verdict::Failed { finding } => {

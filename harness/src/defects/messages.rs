@@ -90,23 +90,16 @@ impl BrokenEndpoint {
         }
     }
 
-    fn handle(&self, call: &OutgoingCall) -> Answer {
-        if let Some(answer) = self.before(&call.body) {
+    /// Does a whole call, as [`Service::handle`] does it without a defect.
+    pub fn handle(&self, head: &CallHead<'_>, body: &[u8]) -> Answer {
+        if let Some(answer) = self.before(body) {
             return answer;
         }
-        let action = format!("\"{}\"", call.operation.action());
-        let head = CallHead {
-            method: "POST",
-            address: SERVICE_FILE,
-            query: None,
-            content_type: Some(CONTENT_TYPE),
-            soap_action: Some(&action),
-        };
-        let operation = match self.service.begin(&head) {
+        let operation = match self.service.begin(head) {
             Begun::Answered(answer) => return answer,
             Begun::Post(operation) => operation,
         };
-        let head = match self.service.head(operation, &call.body, true) {
+        let head = match self.service.head(operation, body, true) {
             Ok(head) => head.unwrap_or_default(),
             Err(answer) => return answer,
         };
@@ -124,7 +117,7 @@ impl BrokenEndpoint {
             Err(answer) => return self.behind(operation, None, answer),
         };
         self.memory.known().operation = Some(operation);
-        let answer = self.work(operation, &tenant, &call.body);
+        let answer = self.work(operation, &tenant, body);
         self.behind(operation, Some(&tenant), answer)
     }
 
@@ -339,7 +332,15 @@ fn plain(status: u16, text: &str) -> Answer {
 
 impl Endpoint for BrokenEndpoint {
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
-        let answer = self.handle(call);
+        let action = format!("\"{}\"", call.operation.action());
+        let head = CallHead {
+            method: "POST",
+            address: SERVICE_FILE,
+            query: None,
+            content_type: Some(CONTENT_TYPE),
+            soap_action: Some(&action),
+        };
+        let answer = self.handle(&head, &call.body);
         Ok(Reply {
             status: answer.status,
             content_type: answer.content_type.to_owned(),

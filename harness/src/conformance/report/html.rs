@@ -27,9 +27,23 @@ pub(super) fn write(report: &Report) -> String {
         .flat_map(|standing| report.of(standing))
         .collect();
     if !open.is_empty() {
-        out.push_str("<h2>What does not hold</h2>\n");
-        for result in open {
-            failure(&mut out, result);
+        out.push_str(
+            "<h2>What does not hold</h2>\n<p class=\"note\">Messages are shown with an element a line.</p>\n",
+        );
+        for section in report.sections() {
+            let here: Vec<&&CheckResult> = open.iter().filter(|r| r.section == section).collect();
+            if here.is_empty() {
+                continue;
+            }
+            let _ = writeln!(
+                out,
+                "<h3 class=\"group\" id=\"failures-{0}\">{0} <span>{1}</span></h3>",
+                text(section),
+                here.len()
+            );
+            for result in here {
+                failure(&mut out, result);
+            }
         }
     }
     let known: Vec<&CheckResult> = report.of(Standing::KnownFailure).collect();
@@ -100,12 +114,16 @@ fn summary(out: &mut String, report: &Report) {
         let of = |standing: Standing| report.of(standing).filter(|r| r.section == section).count();
         let failed = of(Standing::Failed) + of(Standing::UnexpectedPass);
         let other = of(Standing::KnownFailure) + of(Standing::Skipped) + of(Standing::Unjudged);
+        let section_name = text(section);
+        let failed = match failed {
+            0 => "<td class=\"none\">0</td>".to_owned(),
+            _ => format!("<td class=\"failed\"><a href=\"#failures-{section_name}\">{failed}</a></td>"),
+        };
         let _ = writeln!(
             out,
-            "<tr><td><a href=\"#section-{0}\">{0}</a></td><td>{1}</td><td class=\"{2}\">{failed}</td><td>{other}</td></tr>",
-            text(section),
+            "<tr><td><a href=\"#section-{section_name}\">{section_name}</a></td><td>{}</td>{failed}<td class=\"{}\">{other}</td></tr>",
             of(Standing::Passed),
-            if failed > 0 { "failed" } else { "none" },
+            if other > 0 { "other" } else { "none" },
         );
     }
     out.push_str("</tbody>\n</table></div>\n");
@@ -131,14 +149,13 @@ fn class(standing: Standing) -> &'static str {
 fn failure(out: &mut String, result: &CheckResult) {
     let _ = write!(
         out,
-        "<article class=\"{}\" id=\"{id}\">\n<h3>{}</h3>\n<p class=\"id\"><code>{id}</code> <span class=\"level\">{}</span></p>\n<dl>\n",
+        "<article class=\"{}\" id=\"{id}\">\n<h4>{}</h4>\n<p class=\"id\"><code>{id}</code></p>\n<dl>\n",
         class(result.standing()),
-        text(&result.title),
-        result.level.name(),
+        marked(&result.title),
         id = text(&result.id),
     );
     for (label, part) in parts(result) {
-        let _ = writeln!(out, "<div><dt>{label}</dt><dd>{}</dd></div>", text(&part));
+        let _ = writeln!(out, "<div><dt>{label}</dt><dd>{}</dd></div>", marked(&part));
     }
     out.push_str("</dl>\n");
     if let Verdict::Failed { finding } = &result.verdict {
@@ -150,7 +167,7 @@ fn failure(out: &mut String, result: &CheckResult) {
                 let _ = writeln!(
                     out,
                     "<details><summary>{label}</summary><pre>{}</pre></details>",
-                    text(message)
+                    text(&in_lines(message))
                 );
             }
         }
@@ -187,12 +204,36 @@ fn all_of(out: &mut String, report: &Report, section: &str) {
                 Standing::Unjudged => "unclear",
                 Standing::Skipped => "skipped",
             },
-            text(&result.title),
+            marked(&result.title),
             result.rule,
             result.level.name(),
         );
     }
     out.push_str("</ul>\n</details>\n");
+}
+
+/// A message with an element a line, to be read: on the wire it is one long line.
+fn in_lines(message: &str) -> String {
+    message.replace("><", ">\n<")
+}
+
+/// Text for HTML, what stands between backticks as code.
+fn marked(raw: &str) -> String {
+    let parts: Vec<&str> = raw.split('`').collect();
+    // A backtick without its partner is one.
+    if parts.len().is_multiple_of(2) {
+        return text(raw);
+    }
+    let mut out = String::new();
+    for (at, part) in parts.iter().enumerate() {
+        match at % 2 {
+            0 => out.push_str(&text(part)),
+            _ => {
+                let _ = write!(out, "<code>{}</code>", text(part));
+            }
+        }
+    }
+    out
 }
 
 /// Text for HTML. What a browser would not show, or would turn around, is shown as an escape.
@@ -215,4 +256,89 @@ fn text(raw: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::super::check::{Finding, Level};
+    use super::*;
+
+    /// Whatever an endpoint answers is text on this page, and nothing else.
+    #[test]
+    fn hostile_answers_stay_text() {
+        let hostile = "</pre></details><script>alert(1)</script><img src=x onerror=alert(2)>\" onload='x' &lt; \u{202e}\u{0}\u{7} `a` <!--";
+        let finding = Finding {
+            expected: hostile.into(),
+            received: hostile.into(),
+            combination: Some(hostile.into()),
+            request: Some(hostile.into()),
+            answer: Some(hostile.into()),
+        };
+        let result = |verdict, expected_failure: Option<&str>| CheckResult {
+            id: "values.int".into(),
+            title: hostile.into(),
+            section: "values".into(),
+            rule: "VALUE-02",
+            rule_text: "",
+            level: Level::Must,
+            elapsed: Duration::ZERO,
+            expected_failure: expected_failure.map(str::to_owned),
+            verdict,
+        };
+        let failed = || Verdict::Failed {
+            finding: Box::new(finding.clone()),
+        };
+        let report = Report {
+            endpoint: hostile.into(),
+            application_id: hostile.into(),
+            mirror: Some(hostile.into()),
+            seed: 1,
+            tag: 1,
+            began_at: 0,
+            elapsed: Duration::ZERO,
+            results: vec![
+                result(failed(), None),
+                result(failed(), Some(hostile)),
+                result(Verdict::Passed, Some(hostile)),
+                result(
+                    Verdict::Skipped {
+                        reason: hostile.into(),
+                    },
+                    None,
+                ),
+                result(Verdict::Unjudged { why: hostile.into() }, None),
+            ],
+        };
+        let page = report.to_html();
+        // The page's own elements, and no others; no attribute but its own.
+        let own = [
+            "!doctype", "a", "article", "b", "body", "code", "dd", "details", "div", "dl", "dt", "h1", "h2",
+            "h3", "h4", "head", "header", "html", "li", "main", "meta", "p", "pre", "span", "style",
+            "summary", "table", "tbody", "td", "th", "thead", "title", "tr", "ul",
+        ];
+        for tag in page.split('<').skip(1) {
+            let name = tag
+                .trim_start_matches('/')
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '!')
+                .next();
+            assert!(
+                own.contains(&name.unwrap_or_default()),
+                "<{}",
+                tag.chars().take(60).collect::<String>()
+            );
+            let inside = tag.split('>').next().unwrap_or_default();
+            assert!(
+                !inside.contains("onload") && !inside.contains("onerror"),
+                "<{inside}"
+            );
+        }
+        for c in ['\u{202e}', '\u{0}', '\u{7}'] {
+            assert!(!page.contains(c), "{c:?}");
+        }
+        assert!(page.contains("&lt;script&gt;"));
+        let junit = report.to_junit();
+        assert!(!junit.contains("<script") && !junit.contains('\u{7}'));
+    }
 }

@@ -164,13 +164,14 @@ pub(super) fn checks() -> Vec<Check> {
             "SCHEMA-11",
             "other letter case is the same table and column",
             |b| {
-                let table = b.table("Contact", PLAIN)?;
+                let (table, beside) = (TableSpec::new("Contact", PLAIN), TableSpec::new("Beside", PLAIN));
+                b.schema(&[table.clone(), beside.clone()])?;
                 b.rows(&[Batch::new(&table, 10).row("I", &["[I:1]", "a"])])?;
                 let other = TableSpec::new("CONTACT", "ID int not null; V nvarchar(200) null");
-                b.lsn_is(std::slice::from_ref(&other), "contact", 10)?;
+                b.lsn_is(&[other.clone(), beside.clone()], "contact", 10)?;
                 b.rows(&[Batch::new(&other, 11).row("U", &["[I:1]", "b"])])?;
                 b.holds(&table, &[&["[I:1]", "b"]])?;
-                b.lsn_is(&[table], "contact", 11)
+                b.lsn_is(&[table, beside], "contact", 11)
             },
         ),
         must(
@@ -264,12 +265,22 @@ pub(super) fn checks() -> Vec<Check> {
             ],
             [&["[I:1]", "[I:5]", "x"], &["[I:1]", "x", "[I:5]"]],
         ),
-        in_place(
-            "now-nullable",
-            "a column that may be NULL now keeps rows",
+        must(
+            "schema.now-nullable",
             "SCHEMA-07",
-            ["id int not null; v int not null", "id int not null; v int null"],
-            [&["[I:1]", "[I:5]"], &["[I:1]", "[I:5]"]],
+            "a column that may be NULL now keeps rows, and takes NULL",
+            |b| {
+                let new = "id int not null; v int null";
+                let (table, lsn) = changed(b, "id int not null; v int not null", &["[I:1]", "[I:5]"], new)?;
+                // Whoever makes the table anew and asks for its rows loses nothing.
+                if lsn != -1 {
+                    b.equal("the LSN", 10, lsn)?;
+                    b.holds(&table, &[&["[I:1]", "[I:5]"]])?;
+                }
+                b.rows(&[Batch::new(&table, 11).row("U", &["[I:1]", "~"])])?;
+                b.holds(&table, &[&["[I:1]", "~"]])?;
+                b.lsn_is(&[table], "changing", 11)
+            },
         ),
         anew(
             "text-into-date",
@@ -552,6 +563,25 @@ pub(super) fn checks() -> Vec<Check> {
                 b.schema(&[table])?;
                 let theirs = TableSpec::new("partners_own", PLAIN);
                 b.holds(&theirs, &[&["[I:1]", "theirs"]])
+            },
+        )
+        .with_mirror(),
+        must(
+            "schema.name-taken",
+            "SCHEMA-03",
+            "a table of the partner's own whose name is then listed is not replaced",
+            |b| {
+                let table = b.table("own", PLAIN)?;
+                super::by_hand(b, |connection, _| {
+                    let sql = "CREATE TABLE taken (id int not null primary key, v nvarchar(200)); \
+                           INSERT INTO taken VALUES (1, 'theirs');";
+                    connection.execute_batch(sql).map_err(|e| e.to_string())
+                })?;
+                let taken = TableSpec::new("taken", PLAIN);
+                let tables = [table, taken.clone()];
+                let said = b.call(Operation::TableSchema, &say::table_schema(None, &tables))?;
+                b.no(&said, "TableSchema with a table that the endpoint did not make")?;
+                b.holds(&taken, &[&["[I:1]", "theirs"]])
             },
         )
         .with_mirror(),
