@@ -10,6 +10,7 @@
 //! - [`tables`]: which tables of a schema are mirrored, and why not
 //! - [`invalidate`]: has tables sent anew
 //! - [`compare`]: compares two databases
+//! - [`database`]: a database that a command line names
 //! - [`defects`]: broken servers, and what catches each
 //! - [`fuzz`]: histories drawn at random
 //! - [`completions`]: completions for a shell
@@ -28,6 +29,7 @@ use clap::{Parser, Subcommand};
 pub mod compare;
 pub mod completions;
 pub mod conformance;
+pub mod database;
 pub mod defects;
 pub mod fuzz;
 pub mod invalidate;

@@ -6,6 +6,8 @@
 //!
 //! - [`side`]: what a database must offer to be compared
 //! - [`sqlite`]: a SQLite file as a side
+//! - [`mssql`]: a database of a SQL Server as a side; `spool`: its rows sorted here where its order is another
+//! - `inside`: two databases of one SQL Server, compared by the server
 //! - [`finding`]: differences, and the report of them
 //! - [`show`]: two values, shown so that their difference is seen
 //! - [`output`]: a report as text, JSON lines, CSV
@@ -16,16 +18,20 @@ use mirrorlab_protocol::names::{fold, same_name};
 use mirrorlab_protocol::schema::Table;
 
 pub mod finding;
+mod inside;
+pub mod mssql;
 pub mod output;
 mod rows;
 mod schema;
 pub mod show;
 pub mod side;
+mod spool;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
 
-pub use finding::{Finding, Kind, NotCompared, Report, TableReport};
+pub use finding::{Compared, Finding, Kind, NotCompared, Report, TableReport};
+pub use mssql::MssqlSide;
 pub use side::{Side, SideError, SideTable};
 pub use sqlite::SqliteSide;
 
@@ -79,6 +85,8 @@ pub struct Options {
     pub columns: Option<Vec<String>>,
     /// Tables and columns to leave out.
     pub ignore: Vec<Ignore>,
+    /// Whether types, nullability, defaults and keys may differ.
+    pub rows_only: bool,
     /// At most this many findings of one table are kept, and of each kind at least one; all are counted.
     pub findings_per_table_max: usize,
 }
@@ -89,6 +97,7 @@ impl Default for Options {
             tables: None,
             columns: None,
             ignore: Vec::new(),
+            rows_only: false,
             findings_per_table_max: 20,
         }
     }
@@ -139,6 +148,12 @@ pub fn compare(left: &mut dyn Side, right: &mut dyn Side, options: &Options) -> 
     for (what, why) in NEVER_COMPARED {
         recorder.not_compared(what, why);
     }
+    if options.rows_only {
+        recorder.not_compared(
+            "types, nullability, defaults and keys",
+            "only rows were asked for",
+        );
+    }
     for spot in left.blind_spots().into_iter().chain(right.blind_spots()) {
         recorder.not_compared(&spot.what, &spot.why);
     }
@@ -164,13 +179,43 @@ pub fn compare(left: &mut dyn Side, right: &mut dyn Side, options: &Options) -> 
             (None, Some(_)) => recorder.add(Finding::of_table(Kind::TableExtra)),
             (Some(a), Some(b)) => {
                 if let Some(plan) = schema::compare(a, b, options, &mut recorder) {
-                    rows::compare(left, right, &plan, &mut recorder)?;
+                    let same = |(x, y): (&String, &String)| same_name(x, y);
+                    let keyed =
+                        !a.key.is_empty() && a.key.len() == b.key.len() && a.key.iter().zip(&b.key).all(same);
+                    rows_of(left, right, &plan, keyed, &mut recorder)?;
                 }
             }
             (None, None) => {}
         }
     }
+    for remark in left.take_remarks().into_iter().chain(right.take_remarks()) {
+        recorder.remark(remark);
+    }
     Ok(recorder.finish())
+}
+
+/// Compares a table's rows: inside the server where both sides are databases of one, else here.
+fn rows_of(
+    left: &mut dyn Side,
+    right: &mut dyn Side,
+    plan: &schema::Plan,
+    keyed: bool,
+    recorder: &mut Recorder,
+) -> Result<(), SideError> {
+    if let (Some(a), Some(b)) = (left.on_server(), right.on_server()) {
+        let table = plan.left.name.clone();
+        let why = match inside::possible(a, b) {
+            Err(why) => why,
+            Ok(()) => match inside::compare(a, b, plan, keyed, recorder)? {
+                inside::Inside::Done => return Ok(()),
+                inside::Inside::NotPossible(why) => format!("{table}: {why}"),
+            },
+        };
+        recorder.remark(format!(
+            "rows were read and compared here, not inside the server: {why}"
+        ));
+    }
+    rows::compare(left, right, plan, recorder)
 }
 
 /// What no report of this comparer speaks of.

@@ -9,6 +9,7 @@
 //! - [`store`]: what the mirror's file meets
 //! - [`mirror`]: mirrors, whatever database they are in
 //! - [`source`]: sources, whatever database they are in
+//! - [`mssql`]: a run's databases on a SQL Server
 //! - [`needs`]: what a scenario needs of its world, and why a world cannot give it
 //! - [`lsns`]: what an endpoint must remember
 //! - [`tenants`]: tenants' names
@@ -30,6 +31,7 @@ pub mod host;
 pub mod keys;
 pub mod lsns;
 pub mod mirror;
+pub mod mssql;
 pub mod needs;
 pub mod population;
 pub mod runner;

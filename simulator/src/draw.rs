@@ -53,6 +53,8 @@ pub struct Style {
     pub text_length_max: usize,
     /// The largest value in binary columns without a limit, in bytes.
     pub blob_bytes_max: usize,
+    /// Whether texts may hold U+0000. SQL Server keeps it; not every engine that speaks T-SQL does.
+    pub nul: bool,
 }
 
 /// Mostly ordinary, with an edge in every fifty cells, and nothing large.
@@ -63,6 +65,7 @@ impl Default for Style {
             nulls_per_mille: 100,
             text_length_max: 4000,
             blob_bytes_max: 4096,
+            nul: true,
         }
     }
 }

@@ -4,8 +4,13 @@
 //! lives inside the database, so that a backup holds it and a restore brings the old counter back.
 //!
 //! - [`sqlite`]: the embedded source, one SQLite file per tenant
+//! - [`mssql`]: sources on SQL Server, one database per tenant
+//! - `testing`: what every source must do, as test bodies (feature `testing`)
 
+pub mod mssql;
 pub mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use mirrorlab_protocol::message::RowOperation;
 use mirrorlab_protocol::schema::Table;

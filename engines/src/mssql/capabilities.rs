@@ -25,6 +25,10 @@ pub struct Capabilities {
     pub alter_nullability: bool,
     /// Constraints that are found under the name they were given, and can be dropped by it.
     pub named_constraints: bool,
+    /// Seven digits of a second.
+    pub ticks: bool,
+    /// U+0000 in texts.
+    pub nul: bool,
     /// Bulk loads.
     pub bulk: bool,
 }
@@ -57,10 +61,27 @@ impl Capabilities {
             backup: sql_server && !matches!(edition, 5 | 6 | 8 | 11),
             alter_nullability: sql_server,
             named_constraints: sql_server,
+            ticks: sql_server || keeps_ticks(connection),
+            nul: sql_server || keeps_nul(connection),
             bulk: sql_server || bulk_works(connection)?,
             engine,
         })
     }
+}
+
+/// Has a time with seven digits compared with itself without the last.
+fn keeps_ticks(connection: &mut Connection) -> bool {
+    let differ = connection.row(
+        "SELECT CASE WHEN CAST(N'00:00:00.0000001' AS time(7)) = CAST(N'00:00:00' AS time(7)) THEN 0 ELSE 1 END",
+        &[],
+    );
+    differ.is_ok_and(|row| row.and_then(|row| row.integer(0)) == Some(1))
+}
+
+/// Sends a text with U+0000 and has it measured.
+fn keeps_nul(connection: &mut Connection) -> bool {
+    let measured = connection.row("SELECT LEN(@P1)", &[super::value::Param::text("a\0b")]);
+    measured.is_ok_and(|row| row.and_then(|row| row.integer(0)) == Some(3))
 }
 
 /// Loads two rows into a temporary table and looks at them. On an engine that is not SQL Server the connection may be of no

@@ -384,6 +384,36 @@ impl Row {
         }
     }
 
+    /// A value as text, for people: numbers as they are written, dates as ISO has them, bytes as upper hex; `None` for
+    /// NULL.
+    pub fn shown(&self, at: usize) -> Option<String> {
+        match self.cell(at)? {
+            ColumnData::Bit(x) => x.map(|x| i32::from(x).to_string()),
+            ColumnData::U8(x) => x.map(|x| x.to_string()),
+            ColumnData::I16(x) => x.map(|x| x.to_string()),
+            ColumnData::I32(x) => x.map(|x| x.to_string()),
+            ColumnData::I64(x) => x.map(|x| x.to_string()),
+            ColumnData::F32(x) => x.map(|x| x.to_string()),
+            ColumnData::F64(x) => x.map(|x| x.to_string()),
+            ColumnData::Numeric(x) => x.map(|x| x.to_string()),
+            ColumnData::String(x) => x.as_deref().map(str::to_owned),
+            ColumnData::Binary(x) => x
+                .as_deref()
+                .map(|x| x.iter().map(|b| format!("{b:02X}")).collect()),
+            ColumnData::Guid(x) => x.map(|x| x.to_string()),
+            _ => {
+                let types = [
+                    ColumnType::DateTime2(7),
+                    ColumnType::DateTimeOffset(7),
+                    ColumnType::Date,
+                    ColumnType::Time(7),
+                ];
+                let value = types.iter().find_map(|ty| self.value(at, *ty).ok())?;
+                (!value.is_null()).then(|| value.to_string())
+            }
+        }
+    }
+
     fn cell(&self, at: usize) -> Option<&ColumnData<'static>> {
         self.0.get_column_data(at).ok()
     }

@@ -181,7 +181,11 @@ pub(super) fn kind_of(number: u32, message: &str) -> Kind {
 
 fn by_words(message: &str) -> Kind {
     let has = |part: &str| message.contains(part);
-    if has("tuple concurrently") || has("being accessed by other users") {
+    // The first and the third: its catalogue, while another session changes it.
+    if has("tuple concurrently")
+        || has("being accessed by other users")
+        || has("could not open relation with OID")
+    {
         Kind::Transient
     } else if has("Cannot open database") {
         Kind::NoDatabase

@@ -1,16 +1,16 @@
 //! `mirrorlab compare`.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_simulator::blocked;
 use mirrorlab_simulator::source::sqlite::tracking;
 
+use super::database::Database;
 use super::{CliError, Exit, values};
 use crate::compare::output::Form;
-use crate::compare::{self as comparer, Ignore, Options, Side as _, SideTable, SqliteSide};
+use crate::compare::{self as comparer, Ignore, Options, SideTable};
 
 /// How a report looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -27,24 +27,28 @@ pub enum Format {
 /// The flags of `mirrorlab compare`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-LEFT is what should be, RIGHT what is: a source and its mirror, SQLite files
-both. They are only read. Change tracking, metadata, and blocked tables that
-RIGHT does not have are left out. What is not compared is listed, with the
-reason.
+LEFT is what should be, RIGHT what is: a source and its mirror, a mirror and a
+replica. Each is a SQLite file (FILE or sqlite:FILE) or a database of a SQL
+Server: env:NAME or @FILE, which hold mssql://user:password@host:port/database.
+They are only read. Two databases of one SQL Server are compared by the server
+itself. Change tracking, metadata, and blocked tables that RIGHT does not have
+are left out. What is not compared is listed, with the reason.
 
 Examples:
   mirrorlab compare sources/Cust10001.db mirrors/Mirror_Cust10001.db
   mirrorlab compare before.db after.db --table contact --table person
   mirrorlab compare source.db mirror.db --ignore '*.updated' --format csv
+  mirrorlab compare sources/Cust10001.db env:MIRROR_CONNECTION
+  mirrorlab compare env:REPLICA env:MIRROR --common --rows-only
 
 Exit code 0: equal. 1: they differ.")]
 pub struct CompareArgs {
     /// The database that is right
     #[arg(value_name = "LEFT")]
-    pub left: PathBuf,
+    pub left: String,
     /// The database that is compared with it
     #[arg(value_name = "RIGHT")]
-    pub right: PathBuf,
+    pub right: String,
     /// Compare only this table; may be given several times
     #[arg(long = "table", value_name = "NAME")]
     pub tables: Vec<String>,
@@ -54,6 +58,12 @@ pub struct CompareArgs {
     /// Leave this out: contact, contact.updated, or *.updated; may be given several times
     #[arg(long, value_name = "WHAT", value_parser = values::ignore)]
     pub ignore: Vec<Ignore>,
+    /// Leave out tables and columns that only one of the two has
+    #[arg(long)]
+    pub common: bool,
+    /// Compare rows alone: types, nullability, defaults and keys may differ
+    #[arg(long)]
+    pub rows_only: bool,
     /// Show at most so many findings of a table; all are counted
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     pub max: usize,
@@ -67,30 +77,35 @@ pub struct CompareArgs {
 /// # Errors
 /// [`CliError`].
 pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
-    let (left_name, right_name) = names(&args.left, &args.right);
-    let open = |name: &str, path: &Path| {
-        SqliteSide::open(name, path, Box::new(|table| !tracking::is_own(table))).map_err(CliError::broken)
+    let left_place = Database::parse("LEFT", &args.left)?;
+    let right_place = Database::parse("RIGHT", &args.right)?;
+    let (left_name, right_name) = names(&left_place, &right_place);
+    let open = |name: &str, place: &Database| {
+        let opened = place.open(name, Box::new(|table| !tracking::is_own(table)));
+        opened.map_err(CliError::broken)
     };
-    let mut left = open(&left_name, &args.left)?;
-    let mut right = open(&right_name, &args.right)?;
+    let mut left = open(&left_name, &left_place)?;
+    let mut right = open(&right_name, &right_place)?;
     let lefts = left.tables().map_err(CliError::broken)?;
     let rights = right.tables().map_err(CliError::broken)?;
     if lefts.iter().chain(&rights).all(is_metadata) {
         return Err(CliError::broken(format!(
-            "there is nothing to compare: neither {} nor {} has a table",
-            args.left.display(),
-            args.right.display()
+            "there is nothing to compare: neither {left_place} nor {right_place} has a table"
         )));
     }
     let mut ignore = args.ignore;
     ignore.extend(expected_differences(&lefts, &rights));
+    if args.common {
+        ignore.extend(on_one_side(&lefts, &rights));
+    }
     let options = Options {
         tables: (!args.tables.is_empty()).then_some(args.tables),
         columns: (!args.columns.is_empty()).then_some(args.columns),
         ignore,
+        rows_only: args.rows_only,
         findings_per_table_max: args.max,
     };
-    let report = comparer::compare(&mut left, &mut right, &options).map_err(|error| match error {
+    let report = comparer::compare(left.as_mut(), right.as_mut(), &options).map_err(|error| match error {
         comparer::CompareError::UnknownTable { .. } | comparer::CompareError::UnknownColumn(_) => {
             CliError::usage(error)
         }
@@ -145,12 +160,35 @@ fn is_metadata(table: &SideTable) -> bool {
     table.name.to_ascii_lowercase().ends_with("_mirroring") && has("tablename") && has("LSN")
 }
 
-/// The shortest names that tell the two files apart.
-fn names(left: &Path, right: &Path) -> (String, String) {
-    let short = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
-    match (short(left), short(right)) {
-        (Some(a), Some(b)) if a != b => (a, b),
-        _ if left != right => (left.display().to_string(), right.display().to_string()),
+/// Tables, and columns of tables that are on both sides, that only one side has.
+fn on_one_side(lefts: &[SideTable], rights: &[SideTable]) -> Vec<Ignore> {
+    const WHY: &str = "only one of the two has it, and --common leaves that out";
+    let mut ignored = Vec::new();
+    for (these, others) in [(lefts, rights), (rights, lefts)] {
+        for table in these {
+            let ignore = |column: Option<&str>| Ignore {
+                table: Some(table.name.clone()),
+                column: column.map(str::to_owned),
+                why: WHY.into(),
+            };
+            let Some(other) = others.iter().find(|t| same_name(&t.name, &table.name)) else {
+                ignored.push(ignore(None));
+                continue;
+            };
+            if let (Ok(shape), Ok(other)) = (&table.shape, &other.shape) {
+                let alone = shape.columns.iter().filter(|c| other.position(&c.name).is_none());
+                ignored.extend(alone.map(|c| ignore(Some(&c.name))));
+            }
+        }
+    }
+    ignored
+}
+
+/// The shortest names that tell the two databases apart.
+fn names(left: &Database, right: &Database) -> (String, String) {
+    match (left.short(), right.short()) {
+        (a, b) if a != b => (a, b),
+        _ if left != right => (left.to_string(), right.to_string()),
         _ => ("left".into(), "right".into()),
     }
 }

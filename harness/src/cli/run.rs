@@ -2,9 +2,11 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use mirrorlab_engines::mssql::Address;
 use mirrorlab_engines::private;
 use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 use mirrorlab_simulator::endpoint::https::Trust;
@@ -20,6 +22,7 @@ use crate::run::keys::{APPLICATION_ID, RunKeys};
 use crate::run::runner::{self, Progress, RunSettings};
 use crate::run::tenants;
 use crate::run::world::WorldSettings;
+use crate::run::{mirror, mssql, source};
 use crate::scenario::Catalogue;
 use crate::scenario::discover::{DiscoverError, discover};
 
@@ -40,12 +43,19 @@ Examples:
   mirrorlab run my-scenario.yaml --json run.json
   mirrorlab run scenarios --endpoint https://localhost:8443/MirroringClientService.svc \\
     --keys keys --ca keys/tls-ca.pem --application-id my-app --mirror sqlite:mirrors
+  mirrorlab run scenarios --source env:SQL_SERVER --mirror env:SQL_SERVER
 
 With --endpoint it is that server, whosever it is, and tenants have fresh names.
 What a scenario needs and cannot have there (a setting of the server, its death,
 the mirror where no --mirror is given) is told, and the scenario is skipped: it
 counts for nothing. Without --mirror a scenario is judged by answers and LSNs
 alone. docs/endpoint.md says more.
+
+With --source, or --mirror without --endpoint, sources or mirrors are databases of
+a SQL Server: env:NAME or @FILE, which hold mssql://user:password@host:port. Their
+names are drawn, and they are dropped at the end unless --keep is given. Two on
+one server are compared by the server. What an engine cannot do is taken another
+way, or the scenario is skipped. docs/sql-server.md says more.
 
 Exit code 0: every scenario that was run holds. 1: one does not. 4: there is no
 endpoint, a scenario broke, or none could be run.")]
@@ -65,6 +75,9 @@ pub struct RunArgs {
     /// How many scenarios run side by side
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
+    /// Make sources on this SQL Server [default: SQLite files]
+    #[arg(long, value_name = "CONNECTION")]
+    pub source: Option<String>,
     /// Write the result as JSON into this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -103,9 +116,10 @@ pub struct TargetArgs {
     /// Do not check the endpoint's certificate at all
     #[arg(long, requires = "endpoint")]
     pub insecure: bool,
-    /// Where the endpoint's mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it
-    #[arg(long, value_name = "MIRROR", requires = "endpoint", value_parser = MirrorAt::parse)]
-    pub mirror: Option<MirrorAt>,
+    /// Where the endpoint's mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it;
+    /// without --endpoint the SQL Server on which the built-in server keeps them [default: SQLite files]
+    #[arg(long, value_name = "MIRROR")]
+    pub mirror: Option<String>,
     /// Begin tenants' names so
     #[arg(
         long,
@@ -137,7 +151,16 @@ impl TargetArgs {
                 (None, true) => Trust::Anyone,
                 (None, false) => Trust::System,
             },
-            mirror: self.mirror.as_ref().map(foreign::kind),
+            mirror: self
+                .mirror
+                .as_deref()
+                .map(|text| {
+                    let place = MirrorAt::parse(text);
+                    place.map_err(|why| CliError::usage(format!("--mirror {text}: {why}")))
+                })
+                .transpose()?
+                .as_ref()
+                .map(foreign::kind),
             tenant_prefix: self.tenant_prefix.clone(),
             call_timeout: self.timeout,
             ..target
@@ -159,13 +182,8 @@ impl TargetArgs {
             (self.application_id != APPLICATION_ID).then_some(&self.application_id),
         );
         flag("--ca", self.ca.as_deref().and_then(Path::to_str));
-        flag(
-            "--mirror",
-            self.mirror
-                .as_ref()
-                .map(|mirror| foreign::kind(mirror).describe())
-                .as_deref(),
-        );
+        // Without an endpoint it may hold a password; the mirrors say themselves how they were given.
+        flag("--mirror", self.endpoint.as_ref().and(self.mirror.as_deref()));
         if self.insecure {
             flags.push_str(" --insecure");
         }
@@ -201,16 +219,24 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
             })?,
         None => own_server(&args, &place, runtime.handle())?,
     };
-    let settings = RunSettings {
-        world: WorldSettings {
-            keep_messages: args.keep.is_some(),
-            repeat_flags: match (args.in_process, args.process) {
-                (true, _) => " --in-process".to_owned(),
-                (_, true) => " --process".to_owned(),
-                _ => args.target.repeat_flags(),
-            },
-            ..world
+    let mut world = WorldSettings {
+        keep_messages: args.keep.is_some(),
+        repeat_flags: match (args.in_process, args.process) {
+            (true, _) => " --in-process".to_owned(),
+            (_, true) => " --process".to_owned(),
+            _ => args.target.repeat_flags(),
         },
+        ..world
+    };
+    let databases = Databases::of(&args)?;
+    if let Some(sources) = &databases.sources {
+        world.sources = Arc::new(source::mssql::MssqlDatabases::new(Arc::clone(sources)));
+    }
+    if let Some(mirrors) = &databases.mirrors {
+        world.mirrors = Some(Arc::new(mirror::mssql::MssqlDatabases::new(Arc::clone(mirrors))));
+    }
+    let settings = RunSettings {
+        world,
         jobs: usize::from(args.jobs),
         dir: place.path().to_owned(),
         keep: args.keep.is_some(),
@@ -223,6 +249,17 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
     let named = settings.world.tenants.beginning();
     let named = named.map(|beginning| format!(", tenants {beginning}…"));
     writeln!(out, "seed {seed}, {count}{}", named.unwrap_or_default()).map_err(CliError::output)?;
+    if databases.sources.is_some() {
+        writeln!(out, "sources: {}", settings.world.sources.describe()).map_err(CliError::output)?;
+    }
+    if let (Some(_), Some(mirrors)) = (&databases.mirrors, &settings.world.mirrors) {
+        writeln!(out, "mirrors: {}", mirrors.describe()).map_err(CliError::output)?;
+    }
+    if args.keep.is_some() {
+        for databases in databases.all() {
+            writeln!(out, "databases that are kept: {}_…", databases.prefix()).map_err(CliError::output)?;
+        }
+    }
     let names = scenarios.iter().map(|s| (s.id.as_str(), s.title.as_str()));
     let mut terminal = Terminal::new(out, Style::detect(), names);
     let mut failed = None;
@@ -271,6 +308,50 @@ fn own_server(args: &RunArgs, place: &Place, runtime: &Handle) -> Result<WorldSe
         _ => Transport::Tls(runtime.clone()),
     };
     Ok(WorldSettings::new(keys, args.seed, transport))
+}
+
+/// The SQL Servers of a run.
+struct Databases {
+    sources: Option<Arc<mssql::Databases>>,
+    mirrors: Option<Arc<mssql::Databases>>,
+}
+
+impl Databases {
+    fn of(args: &RunArgs) -> Result<Databases, CliError> {
+        let keep = args.keep.is_some();
+        let connect = |flag: &str, text: &str| {
+            if !Address::is_one(text) {
+                return Err(CliError::usage(format!(
+                    "{flag}: this is no SQL Server; expected env:NAME or @FILE, which hold mssql://user:password@host:port"
+                )));
+            }
+            let address = Address::read(text).map_err(|e| CliError::usage(format!("{flag}: {e}")))?;
+            let connected = mssql::Databases::connect(address, text, keep);
+            connected.map_err(|e| CliError::broken(format!("{flag}: {e}")))
+        };
+        let sources = args
+            .source
+            .as_deref()
+            .map(|text| connect("--source", text))
+            .transpose()?;
+        // An endpoint's mirrors are where it keeps them.
+        let mirror = args
+            .target
+            .mirror
+            .as_ref()
+            .filter(|_| args.target.endpoint.is_none());
+        let mirrors = match (mirror, &sources) {
+            (Some(text), Some(sources)) if Some(text) == args.source.as_ref() => Some(Arc::clone(sources)),
+            (Some(text), _) => Some(connect("--mirror", text)?),
+            (None, _) => None,
+        };
+        Ok(Databases { sources, mirrors })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<mssql::Databases>> {
+        let other = |m: &&Arc<mssql::Databases>| self.sources.as_ref().is_none_or(|s| !Arc::ptr_eq(s, m));
+        self.sources.iter().chain(self.mirrors.iter().filter(other))
+    }
 }
 
 /// Where worlds are made.

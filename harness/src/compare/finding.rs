@@ -142,6 +142,17 @@ pub struct NotCompared {
     pub why: String,
 }
 
+/// By what means a table's rows were compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compared {
+    /// Both sides' rows were read and merged here.
+    #[default]
+    Streamed,
+    /// The server that both databases are on told which rows differ.
+    InServer,
+}
+
 /// What was seen of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct TableReport {
@@ -153,6 +164,8 @@ pub struct TableReport {
     pub rows_right: u64,
     /// Rows that are on both sides and were compared cell by cell.
     pub rows_compared: u64,
+    /// By what means.
+    pub compared: Compared,
     /// All findings, those that were not kept too, by kind.
     pub findings: BTreeMap<Kind, u64>,
 }
@@ -177,6 +190,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What was not compared, and why.
     pub not_compared: Vec<NotCompared>,
+    /// How it was compared, where that is not as usual.
+    pub remarks: Vec<String>,
 }
 
 impl Report {
@@ -222,6 +237,7 @@ impl Recorder {
                 tables: Vec::new(),
                 findings: Vec::new(),
                 not_compared: Vec::new(),
+                remarks: Vec::new(),
             },
             kept_max,
             kept: 0,
@@ -271,7 +287,23 @@ impl Recorder {
         }
     }
 
-    pub(super) fn finish(self) -> Report {
+    pub(super) fn remark(&mut self, text: String) {
+        if !self.report.remarks.contains(&text) {
+            self.report.remarks.push(text);
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Report {
+        let in_server = self
+            .report
+            .tables
+            .iter()
+            .filter(|t| t.compared == Compared::InServer);
+        match in_server.count() {
+            0 => {}
+            1 => self.remark("the rows of 1 table were compared inside the server".into()),
+            n => self.remark(format!("the rows of {n} tables were compared inside the server")),
+        }
         self.report
     }
 }

@@ -12,7 +12,7 @@ pub enum Form {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line: `finding`, `table`, `not-compared`, and `summary` last.
+    /// One JSON object a line: `finding`, `table`, `not-compared`, `remark`, and `summary` last.
     JsonLines,
     /// The findings, with a header line (RFC 4180).
     Csv,
@@ -70,6 +70,12 @@ impl Report {
         for entry in &self.not_compared {
             writeln!(out, "  {}: {}", entry.what, entry.why)?;
         }
+        if !self.remarks.is_empty() {
+            writeln!(out, "how:")?;
+        }
+        for remark in &self.remarks {
+            writeln!(out, "  {remark}")?;
+        }
         let verdict = match self.findings_count() {
             0 => format!("{} equals {}", self.right, self.left),
             n => format!(
@@ -117,6 +123,9 @@ impl Report {
             Finding(&'r Finding),
             Table(&'r super::TableReport),
             NotCompared(&'r super::NotCompared),
+            Remark {
+                text: &'r str,
+            },
             Summary {
                 left: &'r str,
                 right: &'r str,
@@ -135,6 +144,9 @@ impl Report {
         self.not_compared
             .iter()
             .try_for_each(|n| line(Line::NotCompared(n)))?;
+        self.remarks
+            .iter()
+            .try_for_each(|text| line(Line::Remark { text }))?;
         line(Line::Summary {
             left: &self.left,
             right: &self.right,

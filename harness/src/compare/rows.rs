@@ -8,7 +8,7 @@ use mirrorlab_protocol::value::Value;
 use super::finding::{Finding, Kind, Recorder};
 use super::schema::Plan;
 use super::show;
-use super::side::{Cursor, Side, SideError};
+use super::side::{Cursor, Side, SideError, UnreadableCell};
 
 /// Compares every row of both sides.
 ///
@@ -171,37 +171,9 @@ impl Merge<'_> {
 
     fn cells(&mut self, a: &Head<'_>, b: &Head<'_>) {
         let plan = self.plan;
+        let (left, right) = (|at| a.cursor.cell(at), |at| b.cursor.cell(at));
         self.recorder.table().rows_compared += 1;
-        for at in plan.key_columns..plan.left_columns.len() {
-            let (x, y) = (a.cursor.cell(at), b.cursor.cell(at));
-            let kind = match (&x, &y) {
-                (Ok(x), Ok(y)) if x == y => continue,
-                (Ok(_), Ok(_)) => Kind::Cell,
-                _ => Kind::CellUnreadable,
-            };
-            self.recorder.add_with(kind, |_| {
-                let column = &plan.left.columns[plan.left_columns[at]].name;
-                let shown = match (&x, &y) {
-                    (Ok(x), Ok(y)) => show::pair(x, y),
-                    _ => {
-                        let text = |cell: &Result<Value<'_>, _>| match cell {
-                            Ok(value) => show::one(value),
-                            Err(super::side::UnreadableCell(found)) => found.clone(),
-                        };
-                        show::Pair {
-                            left: text(&x),
-                            right: text(&y),
-                            note: Some("not a value of the column's type".into()),
-                        }
-                    }
-                };
-                Finding {
-                    column: Some(column.clone()),
-                    note: shown.note,
-                    ..Finding::of_row(kind, key_text(plan, &a.last)).with(shown.left, shown.right)
-                }
-            });
-        }
+        compare_cells(plan, &a.last, &left, &right, self.recorder);
     }
 
     fn key_text(&self, key: &[Value<'_>]) -> String {
@@ -209,8 +181,54 @@ impl Merge<'_> {
     }
 }
 
+/// A side's cells of one row, counted in the columns asked for.
+pub(super) type Cells<'c> = dyn Fn(usize) -> Result<Value<'c>, UnreadableCell> + 'c;
+
+/// Records every cell in which two rows of one key differ; whether there was one.
+pub(super) fn compare_cells<'c>(
+    plan: &Plan,
+    key: &[Value<'_>],
+    left: &Cells<'c>,
+    right: &Cells<'c>,
+    recorder: &mut Recorder,
+) -> bool {
+    let mut differ = false;
+    for at in plan.key_columns..plan.left_columns.len() {
+        let (x, y) = (left(at), right(at));
+        let kind = match (&x, &y) {
+            (Ok(x), Ok(y)) if x == y => continue,
+            (Ok(_), Ok(_)) => Kind::Cell,
+            _ => Kind::CellUnreadable,
+        };
+        differ = true;
+        recorder.add_with(kind, |_| {
+            let column = &plan.left.columns[plan.left_columns[at]].name;
+            let shown = match (&x, &y) {
+                (Ok(x), Ok(y)) => show::pair(x, y),
+                _ => {
+                    let text = |cell: &Result<Value<'_>, _>| match cell {
+                        Ok(value) => show::one(value),
+                        Err(UnreadableCell(found)) => found.clone(),
+                    };
+                    show::Pair {
+                        left: text(&x),
+                        right: text(&y),
+                        note: Some("not a value of the column's type".into()),
+                    }
+                }
+            };
+            Finding {
+                column: Some(column.clone()),
+                note: shown.note,
+                ..Finding::of_row(kind, key_text(plan, key)).with(shown.left, shown.right)
+            }
+        });
+    }
+    differ
+}
+
 /// `contact_id=17`, or `a=1, b='x'`.
-fn key_text(plan: &Plan, key: &[Value<'_>]) -> String {
+pub(super) fn key_text(plan: &Plan, key: &[Value<'_>]) -> String {
     let mut out = String::new();
     for (value, at) in key.iter().zip(&plan.left_columns) {
         if !out.is_empty() {

@@ -46,7 +46,7 @@ pub(super) fn compare(
     let same_key = left.key.is_empty() == right.key.is_empty()
         && key.len() == right_key.len()
         && key.iter().zip(&right_key).all(|(x, y)| same_name(x, y));
-    if !same_key {
+    if !same_key && !options.rows_only {
         let shown = |t: &SideTable| match t.key.is_empty() {
             true => "none".to_owned(),
             false => t.key.join(", "),
@@ -62,7 +62,9 @@ pub(super) fn compare(
         match b.position(&column.name) {
             None => recorder.add(Finding::of_column(Kind::ColumnMissing, &column.name)),
             Some(other) => {
-                columns(column, &b.columns[other], recorder);
+                if !options.rows_only {
+                    columns(column, &b.columns[other], recorder);
+                }
                 pairs.push((at, other));
             }
         }
@@ -152,7 +154,7 @@ fn wanted(column: &Column, table: &str, is_key: bool, options: &Options, recorde
 }
 
 fn columns(a: &Column, b: &Column, recorder: &mut Recorder) {
-    if a.ty != b.ty {
+    if !same_type(a.ty, b.ty) {
         recorder.add(Finding::of_column(Kind::ColumnType, &a.name).with(a.ty.to_string(), b.ty.to_string()));
     }
     if a.nullable != b.nullable {
@@ -167,6 +169,12 @@ fn columns(a: &Column, b: &Column, recorder: &mut Recorder) {
         };
         recorder.add(Finding::of_column(Kind::ColumnDefault, &a.name).with(shown(a), shown(b)));
     }
+}
+
+/// A row version is mirrored as its eight bytes: a mirror's own would be other ones.
+fn same_type(a: ColumnType, b: ColumnType) -> bool {
+    let bytes = |ty| matches!(ty, ColumnType::RowVersion | ColumnType::Binary(8));
+    a == b || (bytes(a) && bytes(b))
 }
 
 /// Whether two defaults give the same value: `((0))` and `((0.0))` do for a float. NULL is as if there were none. What

@@ -4,6 +4,7 @@ use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::value::Value;
 
 use super::NotCompared;
+use super::mssql::MssqlSide;
 
 /// A side that could not be read. Displayed, it is for people.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,16 @@ pub trait Side {
 
     /// What this kind of database cannot keep apart, and why: for the report.
     fn blind_spots(&self) -> Vec<NotCompared>;
+
+    /// This side as a database of a SQL Server, where it is one: two of one server are compared inside it.
+    fn on_server(&mut self) -> Option<&mut MssqlSide> {
+        None
+    }
+
+    /// What is to be said of how its rows were read since the last time, where that is not as usual.
+    fn take_remarks(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Streams the rows of `table` to `read`. The cursor's cells are `columns`, positions in the table's shape, of which
     /// the first `key_columns` are the key. Rows come in ascending key order: numbers and dates by value; text by

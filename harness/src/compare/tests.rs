@@ -428,8 +428,8 @@ fn forms_for_programs() {
     insta::assert_snapshot!(form(Form::JsonLines), @r#"
     {"record":"finding","kind":"cell","table":"t","key":"id=1","column":"n","left":"'Ola'","right":"'a,\"b\"\\n'","note":"first difference at character 1: U+004F `O` against U+0061 `a`"}
     {"record":"finding","kind":"table-extra","table":"z","key":null,"column":null,"left":null,"right":null,"note":null}
-    {"record":"table","name":"t","rows_left":1,"rows_right":1,"rows_compared":1,"findings":{"cell":1}}
-    {"record":"table","name":"z","rows_left":0,"rows_right":0,"rows_compared":0,"findings":{"table-extra":1}}
+    {"record":"table","name":"t","rows_left":1,"rows_right":1,"rows_compared":1,"compared":"streamed","findings":{"cell":1}}
+    {"record":"table","name":"z","rows_left":0,"rows_right":0,"rows_compared":0,"compared":"streamed","findings":{"table-extra":1}}
     {"record":"not-compared","what":"foreign keys, indexes, collations, schema prefixes","why":"the protocol does not carry them, a mirror has none or its own"}
     {"record":"not-compared","what":"views, triggers, check constraints, identity","why":"they are the source's own means; their results are in the rows"}
     {"record":"not-compared","what":"the columns' order, and the letter case of names","why":"tables and columns are matched by name, as SQL Server does"}

@@ -4,7 +4,9 @@
 //! There may be none at all: of a foreign endpoint perhaps only its URL is known.
 //!
 //! - [`sqlite`]: a file for each tenant
+//! - [`mssql`]: a database on a SQL Server for each tenant
 
+pub mod mssql;
 pub mod sqlite;
 
 use std::ffi::OsString;
@@ -101,6 +103,16 @@ pub trait Mirrors: Send + Sync {
 pub trait MirrorKind: Send + Sync {
     /// In a few words, for reports: `sqlite:data/{context}.db`.
     fn describe(&self) -> String;
+
+    /// The flags of `mirrorlab run` that say so, each after a blank and without a password; empty where none are needed.
+    fn flags(&self) -> String {
+        String::new()
+    }
+
+    /// Whether texts may hold U+0000, as SQL Server's do.
+    fn takes_nul(&self) -> bool {
+        true
+    }
 
     /// The mirrors of a world in `dir`, which holds what is made for it: backups, and the mirrors themselves where
     /// nobody says where they are.

@@ -6,8 +6,16 @@
 use super::host::Transport;
 use super::world::WorldSettings;
 use crate::report::{NotChecked, NotCheckedKind};
+use std::time::Duration;
+
+use mirrorlab_protocol::types::ColumnType;
+use mirrorlab_simulator::task::RETENTION_SECONDS_DEFAULT;
+
 use crate::scenario::expect::{LogSide, MirrorExpect, PerTenant};
 use crate::scenario::model::{FaultKind, Scenario, ServerSettings, StepKind};
+
+/// How long change tracking keeps what it knows.
+const RETENTION: Duration = Duration::from_secs(RETENTION_SECONDS_DEFAULT.unsigned_abs());
 
 /// One thing that a scenario needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +37,12 @@ pub enum Need {
     MirrorBackup,
     /// LSNs are set to -1 by hand.
     Invalidate,
+    /// Backups of the source.
+    SourceBackup,
+    /// Columns that keep seven digits of a second, in source and mirror.
+    Ticks,
+    /// Change tracking forgets what is older than the clock's last seven days.
+    Retention,
 }
 
 /// Why a scenario cannot be run so; empty where it can. Each reason once, with the first place that needs it.
@@ -80,6 +94,8 @@ fn cannot(settings: &WorldSettings, need: &Need) -> Option<String> {
         Need::MirrorSql { .. } | Need::MirrorBackup | Need::Invalidate => of_mirrors(),
         Need::StoreFault(_) => settings.transport.cannot(need).or_else(of_mirrors),
         Need::Setting(_) | Need::Crash => settings.transport.cannot(need),
+        Need::SourceBackup | Need::Retention => None,
+        Need::Ticks => settings.mirrors.as_ref().and_then(|mirrors| mirrors.cannot(need)),
     }
     .or_else(|| settings.sources.cannot(need))
 }
@@ -100,6 +116,14 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
             server(step.at.line, &settings.server);
         }
     }
+    for table in scenario.tenants.iter().flat_map(|t| &t.tables) {
+        if table.table.columns.iter().any(|c| has_ticks(c.ty)) {
+            let line = scenario.text.lines().position(|l| l.contains(&table.table.name));
+            let what = format!("table `{}`", table.table.name);
+            needs.push((line.map_or(1, |at| at + 1), what, Need::Ticks));
+        }
+    }
+    let mut passed = Duration::ZERO;
     for step in &scenario.steps {
         let word = format!("step `{}`", step.kind.word());
         let need = match &step.kind {
@@ -112,6 +136,16 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
             ),
             StepKind::MirrorBackup(_) | StepKind::MirrorRestore(_) => (word, Need::MirrorBackup),
             StepKind::Invalidate(_) => (word, Need::Invalidate),
+            StepKind::Backup(_) | StepKind::Restore(_) => (word, Need::SourceBackup),
+            StepKind::Advance(length) | StepKind::RunDue { length, .. } => {
+                let before = passed;
+                passed = passed.saturating_add(*length);
+                // Said where the clock gets there.
+                if before >= RETENTION || passed < RETENTION {
+                    continue;
+                }
+                (word, Need::Retention)
+            }
             StepKind::Fault(fault) => {
                 let what = format!("fault `{}`", fault.kind);
                 match fault.kind {
@@ -133,6 +167,13 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
     }
     needs.sort_by_key(|(line, ..)| *line);
     needs
+}
+
+fn has_ticks(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::DateTime2(7) | ColumnType::Time(7) | ColumnType::DateTimeOffset(7)
+    )
 }
 
 /// Whether a `mirror` step expects an entry of the server's own log.

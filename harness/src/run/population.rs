@@ -11,7 +11,12 @@ use crate::scenario::model::{self, TableSpec, WrittenRows};
 ///
 /// # Errors
 /// [`WorldError`].
-pub fn fill(source: &mut dyn Source, spec: &TableSpec, rng: &mut ChaCha8Rng) -> Result<(), WorldError> {
+pub fn fill(
+    source: &mut dyn Source,
+    spec: &TableSpec,
+    style: &Style,
+    rng: &mut ChaCha8Rng,
+) -> Result<(), WorldError> {
     source.create_table(&spec.table)?;
     let name = spec.table.name.as_str();
     let rows: Vec<(&str, Change)> = spec
@@ -20,7 +25,7 @@ pub fn fill(source: &mut dyn Source, spec: &TableSpec, rng: &mut ChaCha8Rng) -> 
         .map(|row| (name, Change::Insert(row.clone())))
         .collect();
     source.transact(&rows)?;
-    draw::fill(source, &spec.table, spec.drawn, &Style::default(), rng)?;
+    draw::fill(source, &spec.table, spec.drawn, style, rng)?;
     Ok(())
 }
 
@@ -31,6 +36,7 @@ pub fn fill(source: &mut dyn Source, spec: &TableSpec, rng: &mut ChaCha8Rng) -> 
 pub fn change(
     source: &mut dyn Source,
     rng: &mut ChaCha8Rng,
+    style: &Style,
     change: &model::Change,
 ) -> Result<(), WorldError> {
     for wanted in &change.tables {
@@ -45,7 +51,7 @@ pub fn change(
             delete_insert: wanted.delete_then_insert,
             transactions: change.transactions,
         };
-        draw::draw_changes(source, &table, &counts, &Style::default(), rng)?;
+        draw::draw_changes(source, &table, &counts, style, rng)?;
     }
     Ok(())
 }

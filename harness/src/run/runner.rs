@@ -235,9 +235,16 @@ fn failure(
         // A file may have a seed of its own, which wins.
         seed: Some(scenario.seed.unwrap_or(settings.world.seed)),
         repeat_command: format!(
-            "mirrorlab run {} --seed {}{}",
+            "mirrorlab run {} --seed {}{}{}{}",
             quoted(&scenario.file.display().to_string()),
             settings.world.seed,
+            settings.world.sources.flags(),
+            settings
+                .world
+                .mirrors
+                .as_ref()
+                .map(|m| m.flags())
+                .unwrap_or_default(),
             settings.world.repeat_flags
         ),
     }

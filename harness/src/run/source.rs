@@ -3,7 +3,9 @@
 //! A [`SourceKind`] is part of a run's settings. For each world it gives [`Sources`].
 //!
 //! - [`sqlite`]: a file for each tenant
+//! - [`mssql`]: a database on a SQL Server for each tenant
 
+pub mod mssql;
 pub mod sqlite;
 
 use std::path::Path;
@@ -37,6 +39,16 @@ pub trait Sources: Send + Sync {
 pub trait SourceKind: Send + Sync {
     /// In a few words, for reports.
     fn describe(&self) -> String;
+
+    /// The flags of `mirrorlab run` that say so, each after a blank and without a password; empty where none are needed.
+    fn flags(&self) -> String {
+        String::new()
+    }
+
+    /// Whether texts may hold U+0000, as SQL Server's do.
+    fn takes_nul(&self) -> bool {
+        true
+    }
 
     /// The sources of a world in `dir`.
     ///

@@ -125,14 +125,15 @@ pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepRe
 
 /// Steps that are done on a tenant's source alone.
 fn on_source(world: &mut World, context: &str, kind: &StepKind) -> Result<(), WorldError> {
+    let style = world.style.clone();
     let (source, rng) = world.source_and_draw(context)?;
     match kind {
-        StepKind::Change(change) => population::change(source, rng, change)?,
+        StepKind::Change(change) => population::change(source, rng, &style, change)?,
         StepKind::Rows(tables) => population::written(source, tables)?,
         StepKind::Sql(statements) => statements.iter().try_for_each(|sql| source.execute(sql))?,
         StepKind::Table(tables) => tables
             .iter()
-            .try_for_each(|table| population::fill(source, table, rng))?,
+            .try_for_each(|table| population::fill(source, table, &style, rng))?,
         StepKind::Alter(alters) => alters
             .iter()
             .try_for_each(|alter| source.alter_table(&alter.after))?,

@@ -9,7 +9,7 @@ use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_server::admin::MirrorAdmin;
 use mirrorlab_simulator::blocked::SkipTable;
-use mirrorlab_simulator::draw::{DrawError, seeded};
+use mirrorlab_simulator::draw::{DrawError, Style, seeded};
 use mirrorlab_simulator::endpoint::Endpoint;
 use mirrorlab_simulator::endpoint::record::Recorder;
 use mirrorlab_simulator::event_log::EventLog;
@@ -151,6 +151,8 @@ pub struct World {
     pub mirrors: Option<Arc<dyn Mirrors>>,
     /// Where sources are.
     pub sources: Arc<dyn Sources>,
+    /// What drawn rows look like.
+    pub style: Style,
     /// Whether the server's errors are in our words.
     pub has_our_words: bool,
     /// Whether the server's log is ours to read.
@@ -220,6 +222,10 @@ impl World {
             Arc::clone(&wire_clock),
         ));
         let inline = settings.transport.is_in_process();
+        let style = Style {
+            nul: settings.sources.takes_nul() && settings.mirrors.as_ref().is_none_or(|m| m.takes_nul()),
+            ..Style::default()
+        };
         let office = Office::new(OfficeParts {
             application: Application {
                 id: settings.keys.application_id.clone(),
@@ -249,6 +255,7 @@ impl World {
             office,
             mirrors,
             sources,
+            style,
             has_our_words: settings.transport.has_our_words(),
             has_our_log: settings.transport.has_our_log(),
             source_clock,
@@ -273,7 +280,7 @@ impl World {
         let mut source = self.sources.make(&context)?;
         source.set_now(self.source_clock.now())?;
         for table in &tenant.tables {
-            population::fill(source.as_mut(), table, &mut rng)?;
+            population::fill(source.as_mut(), table, &self.style, &mut rng)?;
         }
         self.draws.insert(context.clone(), rng);
         self.office.add_tenant(&context, source)?;

@@ -3,14 +3,12 @@
 //! - `place`: one call at a time on a mirror; making its database
 //! - `metadata`: the table `<context>_mirroring`
 //! - `rows`: rows into a table: netted here, then set-based
-//! - `change`: tables changed in place
 //! - `script`: partners' statements
 //!
 //! One writer per tenant: calls of this process queue here, those of other processes at an application lock in the
 //! tenant's database, which the transaction owns and which goes with it, whatever becomes of the process. So several
 //! servers behind a load balancer stay correct.
 
-mod change;
 mod metadata;
 mod place;
 mod rows;
@@ -22,7 +20,8 @@ use std::time::Duration;
 
 use mirrorlab_engines::mssql::ddl::text_literal;
 use mirrorlab_engines::mssql::{
-    Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, ddl, quote, retry,
+    Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, alter, ddl, quote,
+    retry,
 };
 use mirrorlab_protocol::message::{LSN_INVALID, Rows};
 use mirrorlab_protocol::names::{fold, same_name};
@@ -441,7 +440,7 @@ impl MirrorTransaction for MssqlTransaction<'_> {
             name: old.name.clone(),
             columns: new.columns.clone(),
         };
-        change::alter(&mut self.connection, &self.capabilities, old, &new)
+        alter::alter(&mut self.connection, &self.capabilities, old, &new)
             .map_err(|e| refused(&self.mirror, &doing, &e))?;
         self.objects = None;
         let sql = self.metadata.put_schema(&new);

@@ -209,7 +209,8 @@ fn blobs(ty: ColumnType, style: &Style) -> Vec<Value<'static>> {
 fn texts(ty: ColumnType, style: &Style) -> Vec<Value<'static>> {
     let longest = ty.length_max().unwrap_or(style.text_length_max);
     let controls: String = (1u8..32).chain([127]).map(char::from).collect();
-    let mut all: Vec<String> = TEXTS.iter().map(ToString::to_string).collect();
+    let kept = |text: &&&str| style.nul || !text.contains('\0');
+    let mut all: Vec<String> = TEXTS.iter().filter(kept).map(ToString::to_string).collect();
     all.extend(controls.chars().map(String::from));
     all.push(controls);
     all.push((0x80..=0x9fu8).map(char::from).collect());

@@ -52,6 +52,7 @@ impl Flavour {
             nulls_per_mille: 120,
             text_length_max: length,
             blob_bytes_max: 300,
+            nul: true,
         }
     }
 }

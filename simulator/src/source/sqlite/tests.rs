@@ -7,6 +7,7 @@ use mirrorlab_protocol::types::ColumnType;
 
 use super::*;
 use crate::source::Flow;
+use crate::source::testing::{BODIES, Bench};
 
 pub(super) const DAY: i64 = 86_400;
 
@@ -33,6 +34,33 @@ pub(super) fn pair(name: &str) -> Table {
 
 pub(super) fn open(dir: &tempfile::TempDir) -> SqliteSource {
     SqliteSource::open(&dir.path().join("Cust10001.db"), Durability::Fast).unwrap()
+}
+
+/// A source in a file.
+struct File(tempfile::TempDir);
+
+impl Bench for File {
+    fn open(&self) -> Box<dyn Source> {
+        Box::new(open(&self.0))
+    }
+
+    fn foreign(&self, sql: &str) {
+        let other = Connection::open(self.0.path().join("Cust10001.db")).unwrap();
+        other.execute_batch("PRAGMA recursive_triggers = ON").unwrap();
+        other.execute_batch(sql).unwrap();
+    }
+
+    fn has_retention(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn it_does_what_every_source_must() {
+    for (name, body) in BODIES {
+        println!("{name}");
+        body(&File(tempfile::tempdir().unwrap()));
+    }
 }
 
 /// A source with the tracked table `a`, and the folder it lives in.
@@ -91,22 +119,6 @@ fn state(source: &mut SqliteSource) -> (i64, Option<i64>) {
 }
 
 #[test]
-fn a_new_source_is_at_version_one_and_its_own_tables_are_hidden() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut source = open(&dir);
-    assert_eq!(source.current_version().unwrap(), 1);
-    assert_eq!(source.tables().unwrap(), []);
-    source.create_table(&pair("a")).unwrap();
-    source.execute("INSERT INTO a VALUES (1, 2)").unwrap();
-    assert_eq!(state(&mut source), (1, None), "not tracked: no version moves");
-    source.set_tracking("A", true).unwrap();
-    assert_eq!(state(&mut source), (2, Some(2)));
-    assert_eq!(source.tables().unwrap(), [pair("a")]);
-    drop(source);
-    assert_eq!(state(&mut open(&dir)), (2, Some(2)), "opened again");
-}
-
-#[test]
 fn net_changes_are_those_of_changetable() {
     let (_dir, mut source) = tracked();
     source
@@ -142,30 +154,6 @@ fn net_changes_are_those_of_changetable() {
 }
 
 #[test]
-fn one_transaction_is_one_version() {
-    let (_dir, mut source) = tracked();
-    source.create_table(&pair("b")).unwrap();
-    source.set_tracking("b", true).unwrap();
-    let (before, _) = state(&mut source);
-    source
-        .transact(&[
-            ("a", Change::Insert(vec![int(1), int(1)])),
-            ("B", Change::Insert(vec![int(1), Value::Null])),
-            ("a", Change::Update(int(1), vec![(0, int(2)), (1, int(7))])),
-        ])
-        .unwrap();
-    assert_eq!(state(&mut source).0, before + 1);
-    assert_eq!(rows(&mut source, "a"), "2=7");
-    assert_eq!(changes(&mut source, "a", before), "D1 I2");
-    assert_eq!(changes(&mut source, "b", before), "I1");
-    // Nothing touched, nothing moved.
-    source.transact(&[]).unwrap();
-    source.transact(&[("a", Change::Delete(int(99)))]).unwrap();
-    source.execute("UPDATE a SET v = 1 WHERE k = 99").unwrap();
-    assert_eq!(state(&mut source).0, before + 1);
-}
-
-#[test]
 fn what_is_rolled_back_leaves_no_trace() {
     let (_dir, mut source) = tracked();
     source.execute("INSERT INTO a VALUES (1, 1)").unwrap();
@@ -190,64 +178,6 @@ fn what_is_rolled_back_leaves_no_trace() {
         before + 1,
         "the next transaction takes the next number"
     );
-}
-
-#[test]
-fn truncate_and_switching_on_put_every_old_version_below_the_minimum() {
-    let (_dir, mut source) = tracked();
-    source.execute("INSERT INTO a VALUES (1, 1)").unwrap();
-    let (given_out, _) = state(&mut source);
-    source.truncate("a").unwrap();
-    let (version, min) = state(&mut source);
-    assert!(min.unwrap() > given_out && min == Some(version));
-    assert_eq!(rows(&mut source, "a"), "");
-    source.execute("INSERT INTO a VALUES (2, 2)").unwrap();
-    assert_eq!(changes(&mut source, "a", version), "I2", "tracked as before");
-    source.set_tracking("a", false).unwrap();
-    assert_eq!(state(&mut source), (version + 1, None));
-    let mut snapshot = source.snapshot().unwrap();
-    let error = snapshot
-        .changes(&pair("a"), 0, &mut |_, _| Ok(Flow::Continue))
-        .unwrap_err();
-    assert!(error.to_string().ends_with("its changes are not tracked"));
-    drop(snapshot);
-    source.execute("INSERT INTO a VALUES (3, 3)").unwrap();
-    source.set_tracking("a", true).unwrap();
-    assert_eq!(state(&mut source), (version + 2, Some(version + 2)));
-    assert_eq!(changes(&mut source, "a", 0), "", "the old changes are forgotten");
-}
-
-#[test]
-fn retention_moves_quiet_tables_too() {
-    let (_dir, mut source) = tracked();
-    source.create_table(&pair("b")).unwrap();
-    source.set_now(100 * DAY).unwrap();
-    source.set_tracking("b", true).unwrap();
-    source.execute("INSERT INTO a VALUES (1, 1)").unwrap();
-    let quiet_at = source.current_version().unwrap();
-    source.set_now(107 * DAY).unwrap();
-    source.clean_up(7 * DAY).unwrap();
-    assert!(
-        source.min_valid_version("a").unwrap().unwrap() < quiet_at,
-        "seven days are not older than seven days"
-    );
-    assert_eq!(changes(&mut source, "a", quiet_at - 1), "I1");
-    source.set_now(107 * DAY + 1).unwrap();
-    source.execute("INSERT INTO a VALUES (2, 2)").unwrap();
-    source.clean_up(7 * DAY).unwrap();
-    for table in ["a", "b"] {
-        assert_eq!(
-            source.min_valid_version(table).unwrap(),
-            Some(quiet_at),
-            "{table}: the LSN reached then is still valid, older ones are not"
-        );
-    }
-    assert_eq!(changes(&mut source, "a", quiet_at), "I2");
-    // Without newer commits everything may be forgotten; who is at the version stays valid.
-    source.set_now(200 * DAY).unwrap();
-    source.clean_up(7 * DAY).unwrap();
-    let version = source.current_version().unwrap();
-    assert_eq!(source.min_valid_version("b").unwrap(), Some(version));
 }
 
 #[test]
@@ -476,52 +406,6 @@ fn a_backup_holds_the_counter_and_a_restore_brings_it_back() {
         files.into_iter().collect::<Vec<_>>(),
         ["Cust10001.db", "Cust10001.monday%2F%2E%2E%2Fx.backup"]
     );
-}
-
-#[test]
-fn a_snapshot_stands_still_while_another_connection_writes() {
-    let (dir, mut source) = tracked();
-    source
-        .execute("INSERT INTO a VALUES (1, 1), (2, 2), (3, 3)")
-        .unwrap();
-    let (version, _) = state(&mut source);
-    let mut writer = open(&dir);
-    let mut seen = Vec::new();
-    let mut snapshot = source.snapshot().unwrap();
-    let mut next = 10;
-    snapshot
-        .rows(&pair("a"), &mut |values| {
-            seen.push(values[0].to_string());
-            next += 1;
-            writer.transact(&[("a", Change::Insert(vec![int(next), Value::Null]))])?;
-            writer.transact(&[("a", Change::Delete(int(3)))])?;
-            Ok(Flow::Continue)
-        })
-        .unwrap();
-    assert_eq!(seen, ["1", "2", "3"]);
-    assert_eq!(snapshot.version(), version);
-    let mut changed = 0;
-    snapshot
-        .changes(&pair("a"), version, &mut |_, _| {
-            changed += 1;
-            Ok(Flow::Continue)
-        })
-        .unwrap();
-    assert_eq!(changed, 0);
-    drop(snapshot);
-    assert_eq!(changes(&mut source, "a", version), "D3 I11 I12 I13");
-    assert_eq!(state(&mut source).0, version + 4);
-    // And a sink that has enough.
-    let mut got = 0;
-    source
-        .snapshot()
-        .unwrap()
-        .rows(&pair("a"), &mut |_| {
-            got += 1;
-            Ok(Flow::Stop)
-        })
-        .unwrap();
-    assert_eq!(got, 1);
 }
 
 #[test]

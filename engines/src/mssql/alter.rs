@@ -4,16 +4,23 @@
 //! They are found by the catalogue, taken away, and put back. An engine that cannot change a column's nullability, or
 //! does not keep constraints' names, gets the table made anew with its rows carried over.
 
-use mirrorlab_engines::mssql::ddl::{self, text_literal};
-use mirrorlab_engines::mssql::{Capabilities, Connection, MssqlError, Row, quote};
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::{Column, Table};
+
+use super::capabilities::Capabilities;
+use super::connection::{Connection, Row};
+use super::ddl::{self, quote, text_literal};
+use super::error::MssqlError;
 
 /// Carries the rows of a table that is made anew.
 const BESIDE: &str = "#mirrorlab_rebuild";
 
-/// Brings `old`, which is there, to `new`, under the same name.
-pub(super) fn alter(
+/// Brings `old`, which is there, to `new`, under the same name. Rows are kept; new columns hold
+/// [`Column::fill_value`] in them.
+///
+/// # Errors
+/// [`MssqlError`]: the caller's transaction is to be rolled back.
+pub fn alter(
     connection: &mut Connection,
     capabilities: &Capabilities,
     old: &Table,
