@@ -5,6 +5,7 @@
 //! - [`foresee`]: what each step of a history must come to, by that model
 //! - [`draw`]: histories, drawn from a seed
 //! - [`case`]: one history, run
+//! - [`hunt`]: which broken servers drawn histories catch
 //! - [`failures`]: histories that failed once, kept
 //! - [`coverage`]: what histories have met
 //! - [`fuzzer`]: case after case, several at a time
@@ -16,6 +17,7 @@ pub mod draw;
 pub mod failures;
 pub mod foresee;
 pub mod fuzzer;
+pub mod hunt;
 pub mod property;
 pub mod rules;
 pub mod shrink;

@@ -1,5 +1,8 @@
 //! RSA keys in the forms the field uses: SuperOffice hands them out as RSA XML, everyone else has PEM.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rsa::pkcs1::{DecodeRsaPrivateKey, DecodeRsaPublicKey};
@@ -50,10 +53,15 @@ pub enum KeyError {
     Size(usize),
 }
 
+/// Signatures by message.
+type Signatures = HashMap<Vec<u8>, Vec<u8>>;
+
 /// A private RSA key: the application's, or in the simulator SuperOffice's.
 #[derive(Clone)]
 pub struct PrivateKey {
     key: RsaPrivateKey,
+    /// Signatures made before, by message, where it keeps them.
+    memory: Option<Arc<Mutex<Signatures>>>,
 }
 
 /// A public RSA key.
@@ -70,7 +78,7 @@ impl PrivateKey {
     pub fn generate(bits: usize) -> Result<PrivateKey, KeyError> {
         check_size(bits)?;
         RsaPrivateKey::new(&mut OsRng, bits)
-            .map(|key| PrivateKey { key })
+            .map(|key| PrivateKey { key, memory: None })
             .map_err(|error| KeyError::Invalid(error.to_string()))
     }
 
@@ -100,7 +108,7 @@ impl PrivateKey {
             }
         };
         check_size(key.n().bits())?;
-        Ok(PrivateKey { key })
+        Ok(PrivateKey { key, memory: None })
     }
 
     /// The public half.
@@ -148,8 +156,34 @@ impl PrivateKey {
             .map_err(|error| KeyError::Pem(error.to_string()))
     }
 
+    /// The same key, which keeps every signature that it makes: for runs that say the same thing a thousand times. It
+    /// never forgets one.
+    pub fn remembering(self) -> PrivateKey {
+        PrivateKey {
+            memory: Some(Arc::default()),
+            ..self
+        }
+    }
+
     /// An RSA PKCS#1 v1.5 SHA-256 signature. The numbers are blinded, the result is the same every time.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let Some(memory) = &self.memory else {
+            return self.sign_anew(message);
+        };
+        let known = |memory: &Mutex<Signatures>| {
+            let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.get(message).cloned()
+        };
+        known(memory).unwrap_or_else(|| {
+            // Not while the memory is held: others sign meanwhile.
+            let made = self.sign_anew(message);
+            let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.insert(message.to_vec(), made.clone());
+            made
+        })
+    }
+
+    fn sign_anew(&self, message: &[u8]) -> Vec<u8> {
         pkcs1v15::SigningKey::<Sha256>::new(self.key.clone())
             .sign_with_rng(&mut OsRng, message)
             .to_vec()

@@ -71,6 +71,10 @@ fn remake_fixture_keys() {
         "application.key.xml",
         &PrivateKey::generate(1024).unwrap().to_xml(),
     );
+    write(
+        "stranger.key.pem",
+        &PrivateKey::generate(2048).unwrap().to_pem().unwrap(),
+    );
     // Base64 `AA…` is a zero byte and a small one: about one key in a thousand.
     let short = loop {
         let xml = PrivateKey::generate(1024).unwrap().to_xml();

@@ -171,6 +171,16 @@ impl Authority {
         })
     }
 
+    /// The same, with a key for signatures that are to be wrong in place of one made when it is first asked for, and
+    /// with every signature made once: for runs that give the same bytes each time.
+    pub fn repeating(self, stranger: PrivateKey) -> Authority {
+        Authority {
+            key: self.key.remembering(),
+            stranger: OnceLock::from(stranger.remembering()),
+            ..self
+        }
+    }
+
     /// The certificate that receivers are to trust.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate

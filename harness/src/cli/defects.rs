@@ -9,9 +9,13 @@ use super::{CliError, Exit, print};
 use crate::defects::Defect;
 use crate::defects::catalogue::{self, ALL};
 use crate::defects::hunt::Hunt;
+use crate::fuzz::hunt;
 use crate::run::keys::RunKeys;
 use crate::scenario::Catalogue;
 use crate::scenario::discover::discover;
+
+/// How many cycles a broken server is fuzzed for at most.
+const CYCLES_DEFAULT: u64 = 4000;
 
 /// The flags of `mirrorlab defects`.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +28,7 @@ Examples:
   mirrorlab defects                                what is wrong with each
   mirrorlab defects scenarios                      proves that scenarios catch all
   mirrorlab defects scenarios --only cr-lost --all every scenario that catches it
+  mirrorlab defects --fuzz                         proves that drawn histories catch most
   mirrorlab defects --markdown                     the same as a page")]
 pub struct DefectsArgs {
     /// Scenario files, and directories of them
@@ -35,6 +40,15 @@ pub struct DefectsArgs {
     /// Run every scenario against a defect, not only until one catches it
     #[arg(long, requires = "paths")]
     pub all: bool,
+    /// Fuzz each of them, without a scenario, until it is caught or --cycles have run
+    #[arg(long, conflicts_with_all = ["paths", "markdown"])]
+    pub fuzz: bool,
+    /// How many cycles each may take with --fuzz
+    #[arg(long, value_name = "NUMBER", default_value_t = CYCLES_DEFAULT, requires = "fuzz")]
+    pub cycles: u64,
+    /// How many broken servers are fuzzed side by side
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "fuzz", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
     /// Print the catalogue as a page
     #[arg(long, conflicts_with_all = ["paths", "only"])]
     pub markdown: bool,
@@ -53,6 +67,9 @@ pub fn run(args: DefectsArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Held);
     }
     let chosen = chosen(&args.only)?;
+    if args.fuzz {
+        return fuzz(&args, &chosen);
+    }
     if args.paths.is_empty() {
         for defect in &chosen {
             print(&format!(
@@ -102,6 +119,72 @@ pub fn run(args: DefectsArgs) -> Result<Exit, CliError> {
         chosen.len() - escaped
     ))?;
     Ok(if escaped == 0 { Exit::Held } else { Exit::Failed })
+}
+
+/// Fuzzes each broken server. Nine in ten must be caught.
+fn fuzz(args: &DefectsArgs, chosen: &[&'static Defect]) -> Result<Exit, CliError> {
+    let dir = super::fuzz::place()?;
+    let keys = RunKeys::fixed().map_err(CliError::broken)?;
+    print(&format!(
+        "seed {}, {} broken servers, at most {} cycles each\n",
+        args.seed,
+        chosen.len(),
+        args.cycles
+    ))?;
+    let waiting = std::sync::Mutex::new(chosen.iter());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut found: Vec<(&str, Option<hunt::Caught>)> = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs {
+            let (sender, waiting, keys, dir) = (sender.clone(), &waiting, &keys, dir.path());
+            scope.spawn(move || {
+                loop {
+                    let next = waiting
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .next();
+                    let Some(defect) = next else { break };
+                    let caught = hunt::hunt(defect, keys, args.seed, args.cycles, dir);
+                    if sender.send((defect.id, caught)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        found.extend(receiver);
+    });
+    found.sort_by_key(|(id, _)| chosen.iter().position(|d| d.id == *id));
+    let mut escaped = 0;
+    for (id, caught) in &found {
+        match caught {
+            Some(caught) => print(&format!(
+                "caught  {id:<28} {} ({}) in case {}, after {} cycles\n",
+                caught.property.id(),
+                caught.check,
+                caught.case,
+                caught.cycles
+            ))?,
+            None => {
+                escaped += 1;
+                print(&format!("ESCAPED {id}\n"))?;
+            }
+        }
+    }
+    let cycles: u64 = found
+        .iter()
+        .map(|(_, c)| c.as_ref().map_or(args.cycles, |c| c.cycles))
+        .sum();
+    print(&format!(
+        "\n{} broken servers: {} caught, {escaped} escaped, in {cycles} cycles; nine in ten must be caught\n",
+        chosen.len(),
+        chosen.len() - escaped
+    ))?;
+    Ok(if escaped * 10 <= chosen.len() {
+        Exit::Held
+    } else {
+        Exit::Failed
+    })
 }
 
 fn chosen(only: &[String]) -> Result<Vec<&'static Defect>, CliError> {

@@ -238,7 +238,7 @@ fn repeat(file: &Path, defect: Option<&str>) -> String {
 }
 
 /// Worlds live in memory where the system has a place for that.
-fn place() -> Result<tempfile::TempDir, CliError> {
+pub(super) fn place() -> Result<tempfile::TempDir, CliError> {
     let memory = Path::new("/dev/shm");
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("mirrorlab-");

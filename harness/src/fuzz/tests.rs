@@ -1,38 +1,192 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use super::case::{self, Ground, Ran};
-use super::draw;
+use super::fuzzer::{End, Fuzzer, Limits};
+use super::shrink::shrink;
+use super::{draw, failures, foresee_all, hunt};
+use crate::defects::catalogue;
 use crate::run::host::Transport;
 use crate::run::keys::RunKeys;
+use crate::scenario::Catalogue;
+use crate::scenario::emit::emit;
+use crate::scenario::emit::tests::meaning;
+use crate::scenario::parse::parse;
 
-fn ground(dir: &std::path::Path) -> Ground {
+fn ground(dir: &Path, transport: Transport) -> Ground {
     Ground {
         keys: RunKeys::fixed().unwrap(),
-        transport: Transport::InProcess,
+        transport,
         dir: dir.to_owned(),
         keep: false,
     }
 }
 
+fn fuzz(ground: &Ground, jobs: usize, cases: u64) -> (super::fuzzer::Progress, End) {
+    let limits = Limits {
+        cases: Some(cases),
+        ..Limits::default()
+    };
+    let fuzzer = Fuzzer {
+        ground,
+        seed: 1,
+        from: 0,
+        limits,
+        jobs,
+    };
+    fuzzer.run(&mut |_| {})
+}
+
+/// The small budget of `cargo test`: the program has the large one.
 #[test]
 fn drawn_histories_hold() {
-    let cases: u64 = std::env::var("MIRRORLAB_FUZZ_CASES").map_or(60, |n| n.parse().unwrap());
-    let from: u64 = std::env::var("MIRRORLAB_FUZZ_FROM").map_or(0, |n| n.parse().unwrap());
-    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    let ground = ground(dir.path());
-    let mut cycles = 0;
-    for case in from..from + cases {
-        let history = draw::history(1, case);
-        cycles += history.cycles();
-        match case::run(&history, &ground) {
-            Ran::Held => {}
-            Ran::Failed(broken) => {
-                println!("{}", crate::scenario::emit::emit(&history.scenario));
-                panic!("case {case}: {:?}\n{}", broken.property, broken.failure.text());
-            }
-            Ran::Stuck(why) => {
-                println!("{}", crate::scenario::emit::emit(&history.scenario));
-                panic!("case {case}: {why}")
+    let dir = tempfile::tempdir().unwrap();
+    let ground = ground(dir.path(), Transport::InProcess);
+    let (progress, end) = fuzz(&ground, 2, 60);
+    match end {
+        End::Held => assert!(progress.cycles >= 500),
+        End::Failed {
+            case,
+            history,
+            broken,
+        } => panic!(
+            "case {case}:\n{}\n{}",
+            broken.failure.text(),
+            emit(&history.scenario)
+        ),
+        End::Stuck { case, history, why } => panic!("case {case}: {why}\n{}", emit(&history.scenario)),
+    }
+}
+
+#[test]
+fn what_comes_out_does_not_hang_on_the_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let defect = catalogue::find("wipe-keeps-rows").unwrap();
+    let ground = ground(dir.path(), Transport::Defective(defect));
+    let told = |jobs| match fuzz(&ground, jobs, 40) {
+        (progress, End::Failed { case, broken, .. }) => {
+            (progress.cycles, progress.coverage, case, broken.failure.text())
+        }
+        _ => panic!("this server is broken"),
+    };
+    let (one, three) = (told(1), told(3));
+    assert_eq!(one, three);
+}
+
+#[test]
+fn every_drawn_history_is_a_file_that_says_the_same() {
+    for case in 0..150 {
+        let history = draw::history(3, case);
+        let text = emit(&history.scenario);
+        let again = match parse(Path::new("drawn.yaml"), &text, &Catalogue::default()) {
+            Ok(again) => again,
+            Err(mistakes) => panic!("case {case}: {}\n{text}", mistakes.render(110, false)),
+        };
+        // A table that was renamed in its letters alone is one to both, and each keeps letters of its own.
+        let said = |scenario| meaning(scenario).to_lowercase();
+        assert_eq!(said(&again), said(&history.scenario), "case {case}:\n{text}");
+        // What it must come to hangs on nothing but what the file says.
+        let foreseen = foresee_all(&again).unwrap();
+        assert_eq!(emit(&foreseen.scenario), text, "case {case}");
+    }
+}
+
+/// Every byte that was sent and answered.
+fn trace(seed: u64, cases: u64) -> BTreeMap<PathBuf, Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    let ground = Ground {
+        keep: true,
+        ..ground(dir.path(), Transport::InProcess)
+    };
+    let mut files = BTreeMap::new();
+    for case in 0..cases {
+        let history = draw::history(seed, case);
+        files.insert(
+            PathBuf::from(format!("{case}")),
+            emit(&history.scenario).into_bytes(),
+        );
+        assert!(matches!(case::run(&history, &ground), Ran::Held));
+        let messages = dir.path().join(&history.scenario.id.value).join("messages");
+        let mut folders = vec![messages];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let bytes = std::fs::read(&path).unwrap();
+                    files.insert(path.strip_prefix(dir.path()).unwrap().to_owned(), bytes);
+                }
             }
         }
     }
-    println!("{cycles} cycles");
+    files
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let (one, other) = (trace(5, 6), trace(5, 6));
+    assert!(one.len() > 100, "{} files", one.len());
+    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
+    for (path, bytes) in &one {
+        assert!(bytes == &other[path], "{}", path.display());
+    }
+    assert_ne!(
+        emit(&draw::history(6, 0).scenario),
+        emit(&draw::history(5, 0).scenario),
+        "another seed"
+    );
+}
+
+#[test]
+fn a_failing_history_becomes_a_small_file_that_fails_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    for id in ["last-row-dropped", "cr-lost", "wipe-keeps-lsn"] {
+        let defect = catalogue::find(id).unwrap();
+        let broken_ground = ground(dir.path(), Transport::Defective(defect));
+        let (
+            _,
+            End::Failed {
+                case,
+                history,
+                broken,
+            },
+        ) = fuzz(&broken_ground, 1, 300)
+        else {
+            panic!("{id} escaped");
+        };
+        let small = shrink(&history, &broken, &broken_ground);
+        let text = failures::text(&small.history, &small.broken, 1, case);
+        let file = failures::keep(dir.path(), &small.history, &text).unwrap();
+        let steps = text.split("steps:\n").nth(1).unwrap();
+        assert!(steps.lines().count() <= 10, "{id}:\n{text}");
+        let kept = failures::kept(dir.path()).unwrap();
+        assert_eq!(kept.len(), 1);
+        // It fails on the broken server, and holds on the sound one.
+        let failed = failures::run(&kept[0], &broken_ground);
+        assert_eq!(failed.failures()[0].check, small.broken.check, "{id}:\n{text}");
+        let sound = failures::run(&kept[0], &ground(dir.path(), Transport::InProcess));
+        assert!(sound.failures().is_empty(), "{id}:\n{text}\n{:?}", sound.verdict);
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+/// A small part of what `mirrorlab defects --fuzz` proves: one defect of each layer.
+#[test]
+fn broken_servers_are_caught_without_a_scenario() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = RunKeys::fixed().unwrap();
+    for id in [
+        "delete-ignored",
+        "lsn-before-rows",
+        "signature-unchecked",
+        "errors-not-logged",
+        "empty-text-null",
+    ] {
+        let defect = catalogue::find(id).unwrap();
+        assert!(
+            hunt::hunt(defect, &keys, 1, 1500, dir.path()).is_some(),
+            "{id} escaped"
+        );
+    }
 }

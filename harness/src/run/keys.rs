@@ -65,10 +65,12 @@ impl RunKeys {
         const CERTIFICATE: &str = include_str!("../../../fixtures/keys/superoffice.crt.pem");
         const KEY: &str = include_str!("../../../fixtures/keys/superoffice.key.pem");
         const APPLICATION: &str = include_str!("../../../fixtures/keys/application.key.xml");
-        let application = PrivateKey::from_text(APPLICATION)?;
+        const STRANGER: &str = include_str!("../../../fixtures/keys/stranger.key.pem");
+        let application = PrivateKey::from_text(APPLICATION)?.remembering();
+        let authority = Authority::from_text(CERTIFICATE, KEY)?;
         Ok(RunKeys {
             application_id: APPLICATION_ID.to_owned(),
-            authority: Arc::new(Authority::from_text(CERTIFICATE, KEY)?),
+            authority: Arc::new(authority.repeating(PrivateKey::from_text(STRANGER)?)),
             application: application.public(),
             signer: Some(application.clone()),
             set: Some(Arc::new(KeySet {

@@ -424,4 +424,4 @@ pub fn columns_text(table: &Table) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -519,6 +519,9 @@ impl Drawer {
             if self.chance(700) {
                 self.cycle(Some(tenant));
             }
+            if self.chance(500) {
+                self.restore(tenant);
+            }
         }
     }
 
