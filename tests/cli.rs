@@ -66,6 +66,8 @@ fn help() {
         "replay",
         "completions",
         "schema",
+        "fuzz",
+        "defects",
     ] {
         let text = told(dir.path(), &[command, "--help"]);
         insta::assert_snapshot!(format!("help_{command}"), text);

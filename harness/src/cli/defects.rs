@@ -15,7 +15,7 @@ use crate::scenario::Catalogue;
 use crate::scenario::discover::discover;
 
 /// How many cycles a broken server is fuzzed for at most.
-const CYCLES_DEFAULT: u64 = 4000;
+const CYCLES_DEFAULT: u64 = 1500;
 
 /// The flags of `mirrorlab defects`.
 #[derive(Debug, Clone, Args)]
