@@ -2,6 +2,7 @@
 //!
 //! - `raw`: the file as it is written
 //! - `check`: what each setting must be
+//! - `sql_server`: mirrors on a SQL Server
 //!
 //! A small one:
 //!
@@ -21,6 +22,7 @@
 
 mod check;
 mod raw;
+mod sql_server;
 
 use std::fmt;
 use std::io;
@@ -28,15 +30,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mirrorlab_engines::mssql::Address;
 use mirrorlab_engines::private;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::keys::PrivateKey;
 
-use crate::hooks::{HookAdmin, Hooks, NameTemplate};
+use crate::hooks::{Home, HookAdmin, Hooks, NameTemplate};
 use crate::http::HttpSettings;
 use crate::operations::{Mirroring, Options};
 use crate::service::Service;
 use crate::store::MirrorStore;
+use crate::store::mssql::{MssqlOptions, MssqlStore};
+use crate::store::sqlite::SqliteStore;
 use crate::trust::Trust;
 use crate::trust::directory::CertificateDirectory;
 use crate::trust::openid::OpenIdResolver;
@@ -106,8 +111,12 @@ pub struct Overrides {
     pub trusted_certificates: Option<PathBuf>,
     /// `resolver`
     pub resolver: Option<String>,
-    /// `mirrors`
+    /// `mirrors`; it also sets the file's `[sql_server]` aside.
     pub mirrors: Option<PathBuf>,
+    /// `sql_server.connection`; it also sets the file's `mirrors` aside.
+    pub sql_server: Option<String>,
+    /// `sql_server.create_databases = false`
+    pub existing_databases: bool,
     /// `name`
     pub name: Option<String>,
     /// `drop_guard`
@@ -116,6 +125,20 @@ pub struct Overrides {
     pub refuse_replayed_nonces: bool,
     /// `log`
     pub log: Option<String>,
+}
+
+/// Where mirrors are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mirrors {
+    /// In this directory, a SQLite file for each tenant. It need not be there yet.
+    Directory(PathBuf),
+    /// On this SQL Server, a database for each tenant.
+    SqlServer {
+        /// Where it is, and who logs in.
+        address: Address,
+        /// How the store works.
+        options: MssqlOptions,
+    },
 }
 
 /// Settings that were found right, with the files they name already read.
@@ -136,8 +159,8 @@ pub struct Config {
     pub trusted_certificates: Option<CertificateDirectory>,
     /// Who is asked for unknown ones.
     pub resolver: Option<OpenIdResolver>,
-    /// The directory of mirrors. It need not be there yet.
-    pub mirrors: PathBuf,
+    /// Where mirrors are kept.
+    pub mirrors: Mirrors,
     /// How a tenant's mirror is named.
     pub name: NameTemplate,
     /// What the operations are told.
@@ -187,18 +210,27 @@ impl Config {
         check::check(raw, text).map_err(error)
     }
 
-    /// The service that these settings describe, with mirrors in `store`; makes the directory of mirrors.
+    /// The service that these settings describe; makes the directory of mirrors, where that is where they are kept. A
+    /// SQL Server is not connected to yet.
     ///
     /// # Errors
     /// The directory of mirrors cannot be made.
-    pub fn into_service(self, store: Arc<dyn MirrorStore>, clock: Arc<dyn Clock>) -> io::Result<Service> {
-        private::create_dir_all(&self.mirrors).map_err(|error| {
-            let text = format!(
-                "the directory of mirrors {} cannot be made: {error}",
-                self.mirrors.display()
-            );
-            io::Error::new(error.kind(), text)
-        })?;
+    pub fn into_service(self, clock: Arc<dyn Clock>) -> io::Result<Service> {
+        let (store, home): (Arc<dyn MirrorStore>, Home) = match self.mirrors {
+            Mirrors::Directory(directory) => {
+                private::create_dir_all(&directory).map_err(|error| {
+                    let text = format!(
+                        "the directory of mirrors {} cannot be made: {error}",
+                        directory.display()
+                    );
+                    io::Error::new(error.kind(), text)
+                })?;
+                (Arc::new(SqliteStore::default()), Home::Directory(directory))
+            }
+            Mirrors::SqlServer { address, options } => {
+                (Arc::new(MssqlStore::new(address, options)), Home::SqlServer)
+            }
+        };
         let mut trust = Trust::new(&self.application_id, Arc::clone(&clock)).with_leeway(self.leeway_seconds);
         if let Some(directory) = self.trusted_certificates {
             trust = trust.with_directory(directory);
@@ -211,7 +243,7 @@ impl Config {
         }
         let mirroring = Mirroring {
             store,
-            admin: Arc::new(HookAdmin::new(&self.mirrors, self.name, self.hooks)),
+            admin: Arc::new(HookAdmin::at(home, self.name, self.hooks)),
             options: self.options,
         };
         Ok(Service::new(trust, mirroring, self.application_key, clock).with_depth_max(self.depth_max))

@@ -119,10 +119,19 @@ impl Default for Hooks {
     }
 }
 
-/// The default MirrorAdmin: SQLite files in one directory, and hooks.
+/// Where the mirrors of all tenants are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// SQLite files `<name>.db` in this directory.
+    Directory(PathBuf),
+    /// Databases `<name>` on the configured SQL Server.
+    SqlServer,
+}
+
+/// The default MirrorAdmin: mirrors in one place, named by a template, and hooks.
 #[derive(Debug)]
 pub struct HookAdmin {
-    directory: PathBuf,
+    home: Home,
     name: NameTemplate,
     hooks: Hooks,
     /// Where each tenant's mirror was found, by its name in lower case. Names are matched without regard to case, as SQL
@@ -133,8 +142,13 @@ pub struct HookAdmin {
 impl HookAdmin {
     /// Mirrors are files `<name>.db` in `directory`.
     pub fn new(directory: &Path, name: NameTemplate, hooks: Hooks) -> HookAdmin {
+        HookAdmin::at(Home::Directory(directory.to_owned()), name, hooks)
+    }
+
+    /// Mirrors are at `home`.
+    pub fn at(home: Home, name: NameTemplate, hooks: Hooks) -> HookAdmin {
         HookAdmin {
-            directory: directory.to_owned(),
+            home,
             name,
             hooks,
             found: Mutex::default(),
@@ -142,7 +156,7 @@ impl HookAdmin {
     }
 
     /// A tenant's file, in the spelling that is there; where none is, the first to come gives it its own.
-    fn file(&self, context: &str) -> Result<PathBuf, AdminError> {
+    fn file(&self, directory: &Path, context: &str) -> Result<PathBuf, AdminError> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let tenant = context.to_ascii_lowercase();
         let known = found.get(&tenant);
@@ -150,13 +164,13 @@ impl HookAdmin {
             return Ok(path.clone());
         }
         let wanted = format!("{}.db", self.name.name(context));
-        let mut there = spellings(&self.directory, &wanted).map_err(|error| AdminError {
+        let mut there = spellings(directory, &wanted).map_err(|error| AdminError {
             message: format!("the directory of mirrors cannot be read: {error}"),
             source: Some(Box::new(error)),
         })?;
         there.sort();
         let path = match there.as_slice() {
-            [] => known.cloned().unwrap_or_else(|| self.directory.join(wanted)),
+            [] => known.cloned().unwrap_or_else(|| directory.join(wanted)),
             [one] => one.clone(),
             [one, another, ..] => {
                 return Err(AdminError::new(format!(
@@ -207,7 +221,11 @@ impl MirrorAdmin for HookAdmin {
         context: &str,
         _client_state: Option<&str>,
     ) -> Result<MirrorPlace, AdminError> {
-        self.file(context).map(MirrorPlace::SqliteFile)
+        match &self.home {
+            Home::Directory(directory) => self.file(directory, context).map(MirrorPlace::SqliteFile),
+            // One database in any spelling: SQL Server looks for it without regard to case.
+            Home::SqlServer => Ok(MirrorPlace::SqlServerDatabase(self.name.name(context))),
+        }
     }
 
     fn announces(&self, what: Announced) -> bool {

@@ -12,6 +12,7 @@ mod tests;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mirrorlab_protocol::message::{
     AuthenticateDetail, ReplicationSummary, Request, Response, ResponseDetail,
@@ -82,18 +83,20 @@ impl Mirroring {
             client_state: request.client_state(),
         };
         let operation = request.operation();
-        let mut attempt = 1;
+        let (came, mut attempt) = (Instant::now(), 1);
         let done = loop {
             match self.work(call, request) {
-                Err(Refusal::Store(error)) => match self.store.pause_before_retry(&error, attempt) {
-                    // Nothing of it was kept: the whole call is done anew, hooks too.
-                    Some(pause) => {
-                        tracing::info!(context, %operation, %error, attempt, "doing the call anew");
-                        std::thread::sleep(pause);
-                        attempt += 1;
+                Err(Refusal::Store(error)) => {
+                    match self.store.pause_before_retry(&error, attempt, came.elapsed()) {
+                        // Nothing of it was kept: the whole call is done anew, hooks too.
+                        Some(pause) => {
+                            tracing::info!(context, %operation, %error, attempt, "doing the call anew");
+                            std::thread::sleep(pause);
+                            attempt += 1;
+                        }
+                        None => break Err(Refusal::Store(error)),
                     }
-                    None => break Err(Refusal::Store(error)),
-                },
+                }
                 done => break done,
             }
         };

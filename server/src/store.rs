@@ -84,10 +84,11 @@ pub trait MirrorStore: Send + Sync {
         let _ = (context, place);
     }
 
-    /// How long to wait before a call that failed with `error` is done anew, counted from 1; `None` where it fails for
-    /// good. Only [`StoreError::Passing`] is ever tried again: its transaction has left nothing behind.
-    fn pause_before_retry(&self, error: &StoreError, attempt: u32) -> Option<Duration> {
-        let _ = (error, attempt);
+    /// How long to wait before a call that failed with `error` is done anew, counted from 1, `spent` after it came; `None`
+    /// where it fails for good. Only [`StoreError::Passing`] is ever tried again: its transaction has left nothing
+    /// behind.
+    fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration> {
+        let _ = (error, attempt, spent);
         None
     }
 }

@@ -12,6 +12,8 @@ use super::secret::Secret;
 pub const DEFAULT_PORT: u16 = 1433;
 const SCHEME: &str = "mssql://";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The database of a login that names none.
+const DATABASE: &str = "master";
 /// .NET's name of this program in `sys.dm_exec_sessions`.
 const APPLICATION: &str = "mirrorlab";
 
@@ -104,6 +106,11 @@ impl Address {
         }
     }
 
+    /// Whether the string named a database: `master` is none that holds anything.
+    pub fn names_database(&self) -> bool {
+        !self.database.eq_ignore_ascii_case(DATABASE)
+    }
+
     /// The same server and login, another database.
     pub fn with_database(&self, database: &str) -> Address {
         Address {
@@ -146,7 +153,7 @@ fn parse(text: &str, place: &str) -> Result<Address, AddressError> {
         host,
         port,
         database: match decoded(database, "database")? {
-            none if none.is_empty() => "master".into(),
+            none if none.is_empty() => DATABASE.into(),
             name => name,
         },
         user,

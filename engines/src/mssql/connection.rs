@@ -82,7 +82,7 @@ impl Connection {
                     Err(unreachable(&format!("no answer within {seconds} s")))
                 })
         };
-        let driver = runtime.block_on(connecting)?;
+        let driver = unheard(|| runtime.block_on(connecting))?;
         Ok(Connection {
             driver,
             address: address.clone(),
@@ -252,6 +252,12 @@ async fn begin<'c>(
     query.query(driver).await
 }
 
+/// Keeps the driver's own events out of the log: it repeats whatever servers say, and warns of missing encryption where
+/// the tunnel has it.
+fn unheard<T>(work: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), work)
+}
+
 /// Blocks this thread until the work is done or its time is up.
 fn wait<T>(
     address: &Address,
@@ -259,7 +265,7 @@ fn wait<T>(
     work: impl Future<Output = Result<T, tiberius::error::Error>>,
 ) -> Result<T, MssqlError> {
     let runtime = runtime().map_err(|e| MssqlError::new(address, Kind::Unreachable, None, &e.to_string()))?;
-    match runtime.block_on(async { tokio::time::timeout(limit, work).await }) {
+    match unheard(|| runtime.block_on(async { tokio::time::timeout(limit, work).await })) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(MssqlError::from_driver(address, &error)),
         Err(_) => {

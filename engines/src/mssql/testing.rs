@@ -1,4 +1,7 @@
-//! A SQL Server for tests: the one of `MIRRORLAB_TEST_MSSQL`, or one in a container (feature `sqlserver`).
+//! A SQL Server for tests: the one of `MIRRORLAB_TEST_MSSQL`, or one in a container (feature `sqlserver`);
+//! and [`mock`], for what no server does when it is asked to.
+
+pub mod mock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -90,7 +90,7 @@ impl Tunnel {
                     None => TunnelError::Tls(error.to_string()),
                 },
             )?;
-        tls.get_mut().0.plain = true;
+        tls.get_mut().0.go_plain();
         Ok(Tunnel::Tls(Box::new(Settled {
             tls,
             header: Vec::with_capacity(HEADER_BYTES),
@@ -251,7 +251,7 @@ pub(super) struct Wrapped {
 }
 
 impl Wrapped {
-    fn new(tcp: TcpStream) -> Wrapped {
+    pub(super) fn new(tcp: TcpStream) -> Wrapped {
         Wrapped {
             tcp,
             plain: false,
@@ -261,6 +261,11 @@ impl Wrapped {
             header: Vec::with_capacity(HEADER_BYTES),
             payload_left: 0,
         }
+    }
+
+    /// The handshake is over: nothing is in packets any more.
+    pub(super) fn go_plain(&mut self) {
+        self.plain = true;
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! - `log`: what is logged, and how it looks
 //! - `mistakes`: what is wrong with the settings, named as the person gave them
+//! - `sql_server`: the SQL Server of the mirrors, looked at once in the beginning
 
 mod log;
 mod mistakes;
+mod sql_server;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,9 +17,8 @@ use clap::{Args, ValueEnum};
 use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 use mirrorlab_protocol::datetime::DateTime;
 use mirrorlab_protocol::names::SERVICE_FILE;
-use mirrorlab_server::config::{Config, Overrides};
+use mirrorlab_server::config::{Config, Mirrors, Overrides};
 use mirrorlab_server::http;
-use mirrorlab_server::store::sqlite::SqliteStore;
 use tokio::net::TcpListener;
 
 use super::{CliError, Exit, print, signals, values};
@@ -58,7 +59,8 @@ Examples:
     --application-key keys/application-private-key.xml --mirrors mirrors \\
     --tls-cert keys/tls-certificate.pem --tls-key keys/tls-private-key.pem
   mirrorlab serve --config mirrorlab.toml --listen 0.0.0.0:8443
-  mirrorlab serve --config mirrorlab.toml --plain-http    (behind a TLS proxy)")]
+  mirrorlab serve --config mirrorlab.toml --plain-http    (behind a TLS proxy)
+  mirrorlab serve --config mirrorlab.toml --sql-server env:MIRRORS_CONNECTION")]
 pub struct ServeArgs {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE")]
@@ -98,8 +100,15 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL")]
     pub resolver: Option<String>,
     /// Keep the mirrors in this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "sql_server")]
     pub mirrors: Option<PathBuf>,
+    /// Keep the mirrors in databases of a SQL Server, in place of --mirrors: env:NAME or @FILE, which hold
+    /// mssql://user:password@host:port
+    #[arg(long, value_name = "CONNECTION")]
+    pub sql_server: Option<String>,
+    /// Use databases that a person made on the SQL Server, and make none
+    #[arg(long, conflicts_with = "mirrors")]
+    pub existing_databases: bool,
     /// Name each tenant's mirror so; `{context}` is the tenant [default: Mirror_{context}]
     #[arg(long, value_name = "TEMPLATE")]
     pub name_template: Option<String>,
@@ -130,6 +139,8 @@ impl ServeArgs {
             trusted_certificates: self.trust.clone(),
             resolver: self.resolver.clone(),
             mirrors: self.mirrors.clone(),
+            sql_server: self.sql_server.clone(),
+            existing_databases: self.existing_databases,
             name: self.name_template.clone(),
             drop_guard: self.drop_guard,
             refuse_replayed_nonces: self.refuse_replayed_nonces,
@@ -171,8 +182,9 @@ async fn serve(config: Config, log: &log::Log) -> Result<Exit, CliError> {
     let expired = config.tls_valid_until.filter(|until| *until < SystemClock.now());
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let grace = http.shutdown_grace;
+    let mirrors = config.mirrors.clone();
     let service = config
-        .into_service(Arc::new(SqliteStore::default()), Arc::new(SystemClock))
+        .into_service(Arc::new(SystemClock))
         .map_err(CliError::usage)?;
     log.release();
     if let Some(until) = expired {
@@ -181,6 +193,10 @@ async fn serve(config: Config, log: &log::Log) -> Result<Exit, CliError> {
         until.write_iso(&mut date, 0);
         let until = String::from_utf8_lossy(&date).into_owned();
         tracing::warn!(until, "the TLS certificate has expired: senders refuse it");
+    }
+    if let Mirrors::SqlServer { address, options } = mirrors {
+        // Nobody waits for it: calls come when they come, and each says for itself what is wrong.
+        tokio::task::spawn_blocking(move || sql_server::look_at(&address, &options));
     }
     let url = format!("{scheme}://{address}/{SERVICE_FILE}");
     tracing::info!(url, "listening");

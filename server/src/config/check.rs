@@ -10,7 +10,7 @@ use mirrorlab_protocol::excerpt;
 use mirrorlab_protocol::keys::PrivateKey;
 
 use super::raw::{Place, Raw, RawHooks, RawLimits, RawTls, is_url, line_of};
-use super::{Config, LogFormat, Mistake};
+use super::{Config, LogFormat, Mirrors, Mistake, sql_server};
 use crate::hooks::webhook::{self, Webhook};
 use crate::hooks::{Hook, Hooks, NameTemplate, WEBHOOKS_PER_CALL};
 use crate::http::{HttpSettings, tls};
@@ -23,16 +23,16 @@ use mirrorlab_protocol::xml::DEPTH_MAX;
 /// Where is listened unless said: this machine alone.
 const LISTEN: &str = "127.0.0.1:8443";
 /// The longest time that a setting may ask for, in seconds: a day.
-const SECONDS_MAX: u64 = 24 * 60 * 60;
+pub(super) const SECONDS_MAX: u64 = 24 * 60 * 60;
 
-struct Mistakes<'t> {
+pub(super) struct Mistakes<'t> {
     text: &'t str,
     found: Vec<Mistake>,
 }
 
 impl Mistakes<'_> {
     /// Takes down what is wrong with a setting.
-    fn wrong<T>(&mut self, key: &str, place: &Place<T>, why: impl std::fmt::Display) {
+    pub(super) fn wrong<T>(&mut self, key: &str, place: &Place<T>, why: impl std::fmt::Display) {
         let at = place.as_ref().map(|p| p.span()).filter(|span| !span.is_empty());
         self.found.push(Mistake {
             line: at.map(|span| line_of(self.text, span.start)),
@@ -40,12 +40,12 @@ impl Mistakes<'_> {
         });
     }
 
-    fn missing(&mut self, key: &str, expected: &str) {
+    pub(super) fn missing(&mut self, key: &str, expected: &str) {
         self.wrong::<()>(key, &None, format_args!("is missing; expected {expected}"));
     }
 
     /// The setting's value, if it is there and `check` finds it right.
-    fn take<T, U, E: std::fmt::Display>(
+    pub(super) fn take<T, U, E: std::fmt::Display>(
         &mut self,
         key: &str,
         place: &Place<T>,
@@ -107,10 +107,27 @@ pub(super) fn check(raw: Raw, text: &str) -> Result<Config, Vec<Mistake>> {
         CertificateDirectory::open(path)
     });
     let resolver = m.take("resolver", &raw.resolver, |url| OpenIdResolver::new(url));
-    if raw.mirrors.is_none() {
-        m.missing("mirrors", "the directory where mirrors live");
-    }
-    let mirrors = m.take("mirrors", &raw.mirrors, |path| check_mirrors(path));
+    let mirrors = match (&raw.mirrors, raw.sql_server.is_said()) {
+        (Some(_), true) => {
+            m.wrong(
+                "mirrors",
+                &raw.mirrors,
+                "stands beside [sql_server]; expected one of the two",
+            );
+            None
+        }
+        (None, true) => sql_server::check(m, &raw.sql_server),
+        (None, false) => {
+            m.missing(
+                "mirrors",
+                "the directory where mirrors live, or `connection` under [sql_server]",
+            );
+            None
+        }
+        (some, false) => m.take("mirrors", some, |path| {
+            check_mirrors(path).map(Mirrors::Directory)
+        }),
+    };
     let name = match &raw.name {
         None => Some(NameTemplate::default()),
         some => m.take("name", some, |text| NameTemplate::parse(text)),
@@ -324,7 +341,7 @@ fn check_limits(m: &mut Mistakes<'_>, raw: &RawLimits) -> HttpSettings {
     http
 }
 
-fn number(
+pub(super) fn number(
     m: &mut Mistakes<'_>,
     key: &str,
     place: &Place<u64>,

@@ -26,11 +26,24 @@ pub(super) struct Raw {
     pub leeway_seconds: Place<u64>,
     pub log: Place<String>,
     #[serde(default)]
+    pub sql_server: RawSqlServer,
+    #[serde(default)]
     pub tls: RawTls,
     #[serde(default)]
     pub limits: RawLimits,
     #[serde(default)]
     pub hooks: RawHooks,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSqlServer {
+    pub connection: Place<String>,
+    pub create_databases: Place<bool>,
+    pub connections_max: Place<u64>,
+    pub statement_seconds: Place<u64>,
+    pub call_seconds: Place<u64>,
+    pub busy_seconds: Place<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,7 +95,7 @@ pub(super) fn read(text: &str) -> Result<Raw, Mistake> {
             // The parser does not say which setting it is.
             text: format!(
                 "`{}`: {}",
-                mirrorlab_protocol::excerpt(shown.trim()),
+                mirrorlab_protocol::excerpt(&without_password(shown.trim())),
                 said.replace("expected u64", "expected a whole number")
             ),
         }
@@ -97,6 +110,14 @@ fn is_unquoted(line: &str) -> bool {
     let value = value.split('#').next().unwrap_or_default().trim();
     let plain = value.starts_with(['"', '\'', '[', '{']) || matches!(value, "" | "true" | "false");
     !plain && value.parse::<f64>().is_err()
+}
+
+/// A line of the file as a message may show it: where a connection string stands in it, that is left out.
+fn without_password(line: &str) -> String {
+    match line.find("mssql:") {
+        Some(at) => format!("{}…", &line[..at]),
+        None => line.to_owned(),
+    }
 }
 
 /// The line, counted from 1, of a place in the text.
@@ -124,6 +145,12 @@ impl Raw {
             let whole = base.join(path.get_ref());
             *path.get_mut() = whole;
         }
+        if let Some(connection) = &mut self.sql_server.connection
+            && let Some(path) = connection.get_ref().strip_prefix('@')
+        {
+            let whole = base.join(path);
+            *connection.get_mut() = format!("@{}", whole.to_string_lossy());
+        }
         let hooks = [
             &mut self.hooks.before_table,
             &mut self.hooks.wipe,
@@ -145,6 +172,12 @@ impl Raw {
         if flags.tls_certificate.is_some() || flags.tls_key.is_some() {
             self.plain_http = self.plain_http.take().filter(|_| flags.plain_http);
         }
+        if flags.mirrors.is_some() {
+            self.sql_server = RawSqlServer::default();
+        }
+        if flags.sql_server.is_some() {
+            self.mirrors = None;
+        }
         set(&mut self.listen, flags.listen);
         set(&mut self.tls.certificate, flags.tls_certificate);
         set(&mut self.tls.key, flags.tls_key);
@@ -154,6 +187,11 @@ impl Raw {
         set(&mut self.trusted_certificates, flags.trusted_certificates);
         set(&mut self.resolver, flags.resolver);
         set(&mut self.mirrors, flags.mirrors);
+        set(&mut self.sql_server.connection, flags.sql_server);
+        set(
+            &mut self.sql_server.create_databases,
+            flags.existing_databases.then_some(false),
+        );
         set(&mut self.name, flags.name);
         set(&mut self.drop_guard, flags.drop_guard.then_some(true));
         set(

@@ -54,12 +54,13 @@ fn a_right_file_is_read_with_paths_relative_to_it() {
     assert_eq!(config.application_id, "abc");
     assert!(config.http.tls.is_some());
     assert_eq!(config.trusted_certificates.unwrap().len(), 1);
-    assert_eq!(config.mirrors, folder.path().join("mirrors"));
+    let mirrors = folder.path().join("mirrors");
+    assert_eq!(config.mirrors, Mirrors::Directory(mirrors.clone()));
     assert_eq!(config.name.name("Cust1"), "Mirror_Cust1");
     assert_eq!(config.leeway_seconds, LEEWAY);
     assert!(!config.refuse_replayed_nonces && !config.options.drop_guard);
     assert_eq!(config.log, LogFormat::Text);
-    assert!(!config.mirrors.exists(), "reading makes nothing");
+    assert!(!mirrors.exists(), "reading makes nothing");
 }
 
 const LEEWAY: i64 = crate::trust::LEEWAY_SECONDS;
@@ -137,6 +138,8 @@ fn each_mistake_has_one_clear_message() {
     let changed = |from: &str, to: &str| said(folder, &RIGHT.replace(from, to));
     let added = |line: &str| said(folder, &format!("{line}\n{RIGHT}"));
     let section = |lines: &str| said(folder, &format!("{RIGHT}{lines}\n"));
+    let without_mirrors = RIGHT.replace("mirrors = 'mirrors'\n", "");
+    let sql_server = |lines: &str| said(folder, &format!("{without_mirrors}[sql_server]\n{lines}\n"));
     let all = [
         said(folder, "listen = "),
         said(folder, ""),
@@ -170,10 +173,76 @@ fn each_mistake_has_one_clear_message() {
         section("[limits]\ncalls_max = 0"),
         section("[limits]\nbytes_in_flight_max = 100000"),
         section("[limits]\nbody_seconds = 1000000"),
+        changed("mirrors = 'mirrors'\n", ""),
+        section("[sql_server]\nconnection = 'env:MIRRORLAB_TEST_NOT_SET'"),
+        sql_server(""),
+        sql_server("create_databases = false"),
+        sql_server("connection = 'env:MIRRORLAB_TEST_NOT_SET'"),
+        sql_server("connection = '@nowhere'"),
+        sql_server("connection = '@index.sql'"),
+        sql_server("connection = 'mssql://sa:hush-hush@'"),
+        sql_server("connection = 'mssql://sa:hush-hush@db'\nconnections_max = 0"),
+        sql_server("connection = mssql://sa:hush-hush@db"),
+        sql_server("connection = 'mssql://sa:hush-hush@db"),
         section("[hooks]\nwipe = 'missing.sql'"),
         section("[hooks]\nwipe = 'http://hooks.example/x'"),
     ];
-    insta::assert_snapshot!(all.join("\n--\n"));
+    let all = all.join("\n--\n");
+    assert!(!all.contains("hush"), "a password is never repeated");
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn mirrors_on_a_sql_server() {
+    let folder = folder();
+    let connection = folder.path().join("connection");
+    fs::write(&connection, "mssql://mirrors:hush-hush@db:14330\n").unwrap();
+    let text = format!(
+        "{}[sql_server]\nconnection = '@connection'\ncreate_databases = false\nconnections_max = 3\n\
+         statement_seconds = 4\ncall_seconds = 5\nbusy_seconds = 6\n",
+        RIGHT.replace("mirrors = 'mirrors'\n", "")
+    );
+    let config = read(folder.path(), &text).unwrap();
+    assert!(!format!("{config:?}").contains("hush"));
+    let Mirrors::SqlServer { address, options } = config.mirrors else {
+        panic!("{:?}", config.mirrors);
+    };
+    assert_eq!(
+        (address.server().as_str(), address.user.as_str()),
+        ("db:14330", "mirrors")
+    );
+    assert!(address.encrypt && !address.trust_server_certificate && !options.create_databases);
+    let times = [
+        options.server.statement_limit,
+        options.call_limit,
+        options.busy_wait,
+        options.server.wait_limit,
+    ];
+    assert_eq!(times.map(|t| t.as_secs()), [4, 5, 6, 6]);
+    assert_eq!(options.server.connections_max, 3);
+    // A flag for the one sets the file's other aside.
+    let file = folder.path().join("mirrorlab.toml");
+    let with = |text: &str, flags: Overrides| Config::from_text(text, Some(&file), flags).unwrap().mirrors;
+    let flags = Overrides {
+        mirrors: Some("m".into()),
+        ..Overrides::default()
+    };
+    assert_eq!(with(&text, flags), Mirrors::Directory("m".into()));
+    let flags = Overrides {
+        sql_server: Some(format!("@{}", connection.display())),
+        existing_databases: true,
+        ..Overrides::default()
+    };
+    let Mirrors::SqlServer { options, .. } = with(RIGHT, flags) else {
+        panic!("the flag counts");
+    };
+    assert_eq!(
+        options,
+        MssqlOptions {
+            create_databases: false,
+            ..MssqlOptions::default()
+        }
+    );
 }
 
 #[test]

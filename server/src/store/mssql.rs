@@ -23,7 +23,7 @@ use mirrorlab_engines::mssql::{
     Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, alter, ddl, quote,
     retry,
 };
-use mirrorlab_protocol::message::{LSN_INVALID, Rows};
+use mirrorlab_protocol::message::Rows;
 use mirrorlab_protocol::names::{fold, same_name};
 use mirrorlab_protocol::schema::Table;
 
@@ -41,8 +41,9 @@ pub struct MssqlOptions {
     pub busy_wait: Duration,
     /// Whether a missing database is made. Else a person makes it, and the login needs no right to.
     pub create_databases: bool,
-    /// How often a call that failed for a passing reason (a deadlock, Azure SQL moving house) is done anew.
-    pub retries: u32,
+    /// How long a call may take, tries anew after a passing failure (a deadlock, Azure SQL moving house) included: no try
+    /// begins later.
+    pub call_limit: Duration,
 }
 
 impl Default for MssqlOptions {
@@ -52,8 +53,8 @@ impl Default for MssqlOptions {
             // Below the sender's own time-out, a minute in .NET unless told otherwise.
             busy_wait: Duration::from_secs(30),
             create_databases: true,
-            // 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s of pauses.
-            retries: 5,
+            // Here too: what is answered later, nobody hears.
+            call_limit: Duration::from_secs(50),
         }
     }
 }
@@ -254,21 +255,18 @@ impl MirrorStore for MssqlStore {
             });
         }
         let count = names.len() as u64;
-        let sql = transaction.metadata.set_lsn();
         for name in names {
-            transaction.execute(
-                &format!("set the LSN of {name}"),
-                &sql,
-                &[Param::text(name), Param::integer(LSN_INVALID)],
-            )?;
+            let sql = transaction.metadata.invalidate(name, false);
+            transaction.batch(&format!("set the LSN of {name}"), &sql)?;
         }
         Box::new(transaction).commit()?;
         Ok(count)
     }
 
-    fn pause_before_retry(&self, error: &StoreError, attempt: u32) -> Option<Duration> {
+    fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration> {
+        let pause = retry::pause(attempt);
         let passes = matches!(error, StoreError::Passing { .. });
-        (passes && attempt <= self.options.retries).then(|| retry::pause(attempt))
+        (passes && spent.saturating_add(pause) < self.options.call_limit).then_some(pause)
     }
 }
 
@@ -471,7 +469,7 @@ impl MirrorTransaction for MssqlTransaction<'_> {
             "IF EXISTS (SELECT 1 FROM sys.foreign_keys WHERE referenced_object_id = OBJECT_ID({})) \
              DELETE FROM {quoted} ELSE TRUNCATE TABLE {quoted}; {}",
             text_literal(&quoted),
-            self.metadata.invalidate(&listed)
+            self.metadata.invalidate(&listed, true)
         );
         self.batch(&format!("wipe {listed}"), &sql)
     }

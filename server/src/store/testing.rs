@@ -59,6 +59,7 @@ macro_rules! with_store_bodies {
             scripts_run_inside_the_call,
             scripts_cannot_end_the_call,
             invalidating_sets_lsns_and_makes_nothing,
+            what_a_person_asked_for_outlives_the_cycle_under_way,
             whether_rows_or_nulls_are_there,
             names_cannot_leave_their_quotes,
         }

@@ -466,8 +466,14 @@ fn a_connection_that_breaks(server: &TestServer) {
         .apply(&narrow, &[0], &batch_of(&[("I", &["3"])]))
         .unwrap_err();
     assert!(matches!(error, StoreError::Passing { .. }), "{error:?}");
-    assert!(mirror.store.pause_before_retry(&error, 1).is_some());
-    assert!(mirror.store.pause_before_retry(&error, 99).is_none());
+    assert!(
+        mirror
+            .store
+            .pause_before_retry(&error, 1, Duration::ZERO)
+            .is_some()
+    );
+    let limit = MssqlOptions::default().call_limit;
+    assert!(mirror.store.pause_before_retry(&error, 1, limit).is_none());
     drop(call);
     let mut call = mirror.begin().unwrap();
     call.apply(&narrow, &[0], &batch_of(&[("I", &["4"])])).unwrap();

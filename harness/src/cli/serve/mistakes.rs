@@ -30,7 +30,7 @@ fn one(mistake: &Mistake, args: &ServeArgs) -> String {
             "--tls-cert and --tls-key are missing; expected both, or --plain-http behind a proxy that speaks TLS"
                 .into()
         }
-        (None, _, Some((flag, false))) => format!("{flag} {}", why.replace("`resolver`", "`--resolver`")),
+        (None, _, Some((flag, false))) => format!("{flag} {}", why.replace("`resolver`", "--resolver").replace("`connection` under [sql_server]", "--sql-server")),
         (None, ..) => mistake.text.clone(),
     }
 }
@@ -47,6 +47,7 @@ fn flag(key: &str, args: &ServeArgs) -> Option<(&'static str, bool)> {
         "trusted_certificates" => ("--trust", args.trust.is_some()),
         "resolver" => ("--resolver", args.resolver.is_some()),
         "mirrors" => ("--mirrors", args.mirrors.is_some()),
+        "sql_server.connection" => ("--sql-server", args.sql_server.is_some()),
         "name" => ("--name-template", args.name_template.is_some()),
         _ => return None,
     })

@@ -37,9 +37,10 @@ impl Metadata {
         format!(
             "CREATE TABLE {} (tablename nvarchar(128) NOT NULL, schemahash nvarchar(64) NOT NULL, \
              LSN bigint NOT NULL CONSTRAINT {} DEFAULT ((-1)), tableschema nvarchar(max) NOT NULL, \
-             CONSTRAINT {} PRIMARY KEY (tablename))",
+             filling bit NOT NULL CONSTRAINT {} DEFAULT ((0)), CONSTRAINT {} PRIMARY KEY (tablename))",
             self.quoted,
             quote(&ddl::default_name(&self.table, "LSN")),
+            quote(&ddl::default_name(&self.table, "filling")),
             quote(&ddl::key_name(&self.table))
         )
     }
@@ -62,7 +63,7 @@ impl Metadata {
     pub(super) fn put(&self, table: &Table, listed: Option<&str>) -> String {
         let delete = listed.map(|listed| format!("{}; ", self.delete(listed)));
         format!(
-            "{}INSERT INTO {} (tablename, schemahash, LSN, tableschema) VALUES ({}, {}, {LSN_INVALID}, {})",
+            "{}INSERT INTO {} (tablename, schemahash, LSN, tableschema, filling) VALUES ({}, {}, {LSN_INVALID}, {}, 1)",
             delete.unwrap_or_default(),
             self.quoted,
             text_literal(&table.name),
@@ -82,15 +83,21 @@ impl Metadata {
         )
     }
 
-    /// Sets the LSN of table `@P1` to `@P2`.
+    /// Stores `@P2` as the LSN that the rows of table `@P1` have reached. Where a person set it to -1 since the table was last
+    /// made or wiped, it stays: what a cycle under way brings is not all that was asked for.
     pub(super) fn set_lsn(&self) -> String {
-        format!("UPDATE {} SET LSN = @P2 WHERE tablename = @P1", self.quoted)
+        format!(
+            "UPDATE {} SET LSN = @P2, filling = 0 WHERE tablename = @P1 AND (filling = 1 OR LSN <> {LSN_INVALID})",
+            self.quoted
+        )
     }
 
-    pub(super) fn invalidate(&self, listed: &str) -> String {
+    /// Has everything of a table sent again: asked for by a person, or (`filling`) because it is empty now.
+    pub(super) fn invalidate(&self, listed: &str, filling: bool) -> String {
         format!(
-            "UPDATE {} SET LSN = {LSN_INVALID} WHERE tablename = {}",
+            "UPDATE {} SET LSN = {LSN_INVALID}, filling = {} WHERE tablename = {}",
             self.quoted,
+            u8::from(filling),
             text_literal(listed)
         )
     }

@@ -588,24 +588,3 @@ proptest! {
         prop_assert_eq!(found, model);
     }
 }
-
-#[test]
-fn what_a_person_asked_for_outlives_the_cycle_under_way() {
-    let files = Files::new();
-    with_person(&files, "a", 7);
-    // Between two calls of a cycle; its last batch comes only then.
-    files.store.invalidate(CONTEXT, &files.place(), None).unwrap();
-    let reach = |lsn: i64, wiped: bool| {
-        let mut call = files.begin().unwrap();
-        if wiped {
-            call.wipe(&person()).unwrap();
-        }
-        call.set_lsn("person", lsn).unwrap();
-        call.commit().unwrap();
-        files.query("SELECT LSN FROM Cust1_mirroring WHERE tablename = 'person'")
-    };
-    assert_eq!(reach(9, false), ["-1"], "the next cycle sends everything");
-    assert_eq!(reach(10, true), ["10"], "and now it has");
-    files.execute("UPDATE Cust1_mirroring SET LSN = -1");
-    assert_eq!(reach(11, false), ["-1"], "by hand it is the same");
-}

@@ -228,3 +228,23 @@ pub fn whether_rows_or_nulls_are_there(bench: &dyn Bench) {
     assert!(!call.has_row(&contact, None).unwrap());
     assert!(!call.has_row(&contact, Some(2)).unwrap());
 }
+
+/// Body.
+pub fn what_a_person_asked_for_outlives_the_cycle_under_way(bench: &dyn Bench) {
+    let contact = filled(bench);
+    // Between two calls of a cycle; its last batch comes only then.
+    bench.store().invalidate(CONTEXT, &bench.place(), None).unwrap();
+    let reach = |lsn: i64, wiped: bool| {
+        let mut call = bench.store().begin(CONTEXT, &bench.place()).unwrap();
+        if wiped {
+            call.wipe(&contact).unwrap();
+        }
+        call.set_lsn("contact", lsn).unwrap();
+        call.commit().unwrap();
+        lsns(bench)
+    };
+    assert_eq!(reach(9, false), ["contact|-1"], "the next cycle sends everything");
+    assert_eq!(reach(10, true), ["contact|10"], "and now it has");
+    bench.execute("UPDATE Cust1_mirroring SET LSN = -1");
+    assert_eq!(reach(11, false), ["contact|-1"], "by hand it is the same");
+}
