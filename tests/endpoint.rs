@@ -263,3 +263,49 @@ fn a_run_that_could_run_nothing_has_not_held() {
     );
     assert_eq!(run["scenarios"][0]["verdict"], "skipped");
 }
+
+#[test]
+fn what_is_no_endpoint_ends_the_run_at_once_with_what_to_do() {
+    let home = Home::new();
+    let dir = home.keys();
+    let said = |url: &str, application: &str, more: &[&str]| {
+        let mut flags = vec!["--endpoint", url, "--keys", ".", "--application-id", application];
+        flags.extend(more);
+        let (ended, run) = run_scenarios(&dir, "changes", &flags);
+        assert_eq!(run, Json::Null, "nothing was run");
+        let ended = ended.expect(4);
+        assert_eq!(ended.out, "", "no scenario was begun");
+        // Ports are drawn.
+        let host = url.split('/').nth(2).unwrap();
+        ended.err.replace(host, "HOST")
+    };
+    let answers = |status: u16, kind: &'static str, body: &'static str| {
+        let port = speak(move |_| Reply::new(status, kind, body));
+        format!("http://localhost:{port}/MirroringClientService.svc")
+    };
+    let page = "<html><body>Welcome</body></html>";
+    // Bound and closed again: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let nobody = format!("http://localhost:{port}/MirroringClientService.svc");
+    let secure = home.serve();
+    let texts = [
+        said(&answers(200, "text/html", page), APPLICATION, &[]),
+        said(&answers(302, "text/html", page), APPLICATION, &[]),
+        said(&answers(404, "text/html", page), APPLICATION, &[]),
+        said(&answers(503, "text/plain", "away"), APPLICATION, &[]),
+        said(&nobody, APPLICATION, &[]),
+        // Nobody that this machine trusts has signed its certificate.
+        said(&secure, APPLICATION, &[]),
+        said(&secure, "another", &["--ca", "tls-ca.pem"]),
+        said(
+            "http://no-such-host.invalid/MirroringClientService.svc",
+            APPLICATION,
+            &[],
+        ),
+    ];
+    insta::assert_snapshot!(texts.join("\n"));
+}
