@@ -277,7 +277,8 @@ fn what_is_no_endpoint_ends_the_run_at_once_with_what_to_do() {
         assert_eq!(ended.out, "", "no scenario was begun");
         // Ports are drawn.
         let host = url.split('/').nth(2).unwrap();
-        ended.err.replace(host, "HOST")
+        let port = host.rsplit(':').next().unwrap_or(host);
+        ended.err.replace(host, "HOST").replace(port, "PORT")
     };
     let answers = |status: u16, kind: &'static str, body: &'static str| {
         let port = speak(move |_| Reply::new(status, kind, body));

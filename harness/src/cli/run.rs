@@ -307,7 +307,10 @@ fn own_server(args: &RunArgs, place: &Place, runtime: &Handle) -> Result<WorldSe
         }),
         _ => Transport::Tls(runtime.clone()),
     };
-    Ok(WorldSettings::new(keys, args.seed, transport))
+    Ok(WorldSettings {
+        program: std::env::current_exe().ok(),
+        ..WorldSettings::new(keys, args.seed, transport)
+    })
 }
 
 /// The SQL Servers of a run.

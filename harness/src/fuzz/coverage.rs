@@ -27,7 +27,8 @@ const CARRIED: [&str; 15] = [
 /// How many faults and tokens there are to be met.
 fn troubles() -> usize {
     // Three kinds of fault have a value of their own.
-    FaultKind::NAMED.len() + 3 + TokenDefect::all().len()
+    let drawn = FaultKind::NAMED.iter().filter(|(_, _, kind)| !kind.kills());
+    drawn.count() + 3 + TokenDefect::all().len()
 }
 
 /// What was met so far.
@@ -99,7 +100,8 @@ impl Coverage {
             list(&mut self.steps.iter().map(|(s, n)| ((*s).to_owned(), *n))),
             list(&mut self.troubles.iter().map(|(s, n)| (s.clone(), *n))),
         );
-        let names = FaultKind::NAMED.iter().map(|(_, _, kind)| fault_name(kind));
+        let drawn = FaultKind::NAMED.iter().filter(|(_, _, kind)| !kind.kills());
+        let names = drawn.map(|(_, _, kind)| fault_name(kind));
         let tokens = TokenDefect::all()
             .into_iter()
             .map(|d| format!("token: {}", d.name()));

@@ -774,9 +774,12 @@ fn fate_of(
             | F::TimedOut
             | F::CallTruncated
             | F::StopServer
+            | F::KilledHalfway
+            | F::KilledWorking
             | F::DiskFull
             | F::Locked => LOST,
             F::AnswerLost
+            | F::KilledAnswering
             | F::AnswerTruncated
             | F::AnswerLate
             | F::AnswerGarbage

@@ -18,7 +18,7 @@ use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportErro
 
 use super::keys::RunKeys;
 use super::store::StoreFault;
-use super::wire::WireFault;
+use super::wire::{KillPoint, WireFault};
 use crate::scenario::model::{Fault, FaultKind, Hit, TokenDefect, TokenFault};
 
 /// How far `answer: bad_time` dates an answer off: just beyond what SuperOffice allows.
@@ -301,6 +301,9 @@ impl Endpoint for FaultyEndpoint {
             FaultKind::AnswerLost => self.meeting(call, Meeting::Wire(WireFault::AnswerLost)),
             FaultKind::AnswerTruncated => self.meeting(call, Meeting::Wire(WireFault::AnswerTruncated)),
             FaultKind::AnswerLate => self.meeting(call, Meeting::Wire(WireFault::AnswerLate)),
+            FaultKind::KilledHalfway => self.killed(call, KillPoint::Halfway),
+            FaultKind::KilledWorking => self.killed(call, KillPoint::Working),
+            FaultKind::KilledAnswering => self.killed(call, KillPoint::Answering),
             FaultKind::DiskFull => self.meeting(call, Meeting::Store(StoreFault::DiskFull)),
             FaultKind::Locked => self.meeting(call, Meeting::Store(StoreFault::Locked)),
             FaultKind::ArrivesAgain => {
@@ -355,6 +358,10 @@ impl FaultyEndpoint {
         let reply = self.inner.call(call);
         self.server.meets(&call.context, None);
         reply
+    }
+
+    fn killed(&self, call: &OutgoingCall, point: KillPoint) -> Result<Reply, TransportError> {
+        self.meeting(call, Meeting::Wire(WireFault::Killed(point)))
     }
 
     fn delay(&self, call: &OutgoingCall) {

@@ -45,7 +45,8 @@ pub enum Transport {
     InProcess,
     /// As [`Transport::InProcess`], into a server with a defect.
     Defective(&'static Defect),
-    /// The built-in one as a process of its own, over TLS on loopback; its death is a real one.
+    /// The built-in one as a process of its own, over plain HTTP on loopback, so that the points of a call at which it dies
+    /// are exact; its death is a real one.
     Child(ChildServer),
     /// Somebody's, of which the URL is known.
     Foreign(ForeignEndpoint),
@@ -146,7 +147,7 @@ pub struct Host {
     store_faults: Arc<StoreFaults>,
     /// What the next call of a tenant meets on the wire.
     wire_faults: Mutex<BTreeMap<String, WireFault>>,
-    running: Mutex<Option<Running>>,
+    running: Arc<Mutex<Option<Running>>>,
 }
 
 /// How the server is reached now.
@@ -178,7 +179,7 @@ impl Host {
             reached: RwLock::new(None),
             store_faults: Arc::default(),
             wire_faults: Mutex::default(),
-            running: Mutex::new(None),
+            running: Arc::default(),
         })
     }
 
@@ -229,6 +230,32 @@ impl Host {
         }
     }
 
+    /// A call under which the server dies: really where it is a process of its own, and as it would look like elsewhere.
+    fn dies_under(
+        &self,
+        call: &OutgoingCall,
+        reached: &Reached,
+        fault: WireFault,
+    ) -> Result<Reply, TransportError> {
+        let is_child = matches!(self.settings.transport, Transport::Child(_));
+        let answered = match reached {
+            Reached::Over(way) if is_child => {
+                let running = Arc::clone(&self.running);
+                let kill = move || {
+                    let taken = running.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    if let Some(Running::Child(mut process)) = taken {
+                        process.kill();
+                    }
+                };
+                way.call_over(call, fault, Box::new(kill))
+            }
+            Reached::Over(way) => pretend(way.as_ref(), call, fault),
+            Reached::Straight(endpoint) => pretend(endpoint.as_ref(), call, fault),
+        };
+        self.kill();
+        answered
+    }
+
     fn runs(&self, running: Running) {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
     }
@@ -246,11 +273,14 @@ impl Endpoint for Host {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&call.context);
+        if let (Some(reached), Some(fault @ WireFault::Killed(_))) = (&reached, fault) {
+            return self.dies_under(call, reached, fault);
+        }
         match (reached, fault) {
             (Some(Reached::Straight(endpoint)), None) => endpoint.call(call),
             (Some(Reached::Straight(endpoint)), Some(fault)) => pretend(endpoint.as_ref(), call, fault),
             (Some(Reached::Over(way)), None) => way.call(call),
-            (Some(Reached::Over(way)), Some(fault)) => way.call_over(call, fault),
+            (Some(Reached::Over(way)), Some(fault)) => way.call_over(call, fault, Box::new(|| {})),
             (None, _) => Err(TransportError::Connect {
                 endpoint: "the server".into(),
                 why: "connection refused: it is not running".into(),

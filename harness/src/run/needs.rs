@@ -159,6 +159,7 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
                 let what = format!("fault `{}`", fault.kind);
                 match fault.kind {
                     FaultKind::StopServer => (what, Need::Crash),
+                    ref kind if kind.kills() => (what, Need::Crash),
                     FaultKind::DiskFull => (what, Need::StoreFault("its disk cannot be filled")),
                     FaultKind::Locked => (
                         what,

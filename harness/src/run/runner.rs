@@ -84,7 +84,8 @@ fn numbered(scenario: &Scenario, settings: &RunSettings, number: usize) -> Scena
     let started = Instant::now();
     let dir = settings.dir.join(&scenario.id.value);
     let mut counts = Counts::default();
-    let reasons = needs::why_not(scenario, &settings.world);
+    let world = settings.world.suited_to(scenario);
+    let reasons = needs::why_not(scenario, &world);
     if !reasons.is_empty() {
         return ScenarioResult {
             id: scenario.id.value.clone(),
@@ -97,13 +98,13 @@ fn numbered(scenario: &Scenario, settings: &RunSettings, number: usize) -> Scena
             not_checked: Vec::new(),
         };
     }
-    counts.not_checked = needs::not_checked(scenario, &settings.world);
+    counts.not_checked = needs::not_checked(scenario, &world);
     // What a check or a step's bug panics with must not take the other scenarios along.
     let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let renamed = settings.world.tenants.rename(scenario, number);
         let world = WorldSettings {
             written: renamed.written,
-            ..settings.world.clone()
+            ..world.clone()
         };
         in_world(&renamed.scenario, &dir, &world, settings, &mut counts)
     }))

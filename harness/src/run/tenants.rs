@@ -110,9 +110,9 @@ tenants:
   Cust10002: {tables: {contact: 1}}
 steps:
   - fault: {tenant: Cust10002, http: 503}
-  - token: {defect: 'foreign-tenant:Cust10001'}
+  - token: foreign-tenant
   - mirror: {expect: {error: 'no such thing for Cust10001', Cust10002: {error: Cust10002 is away}}}
-  - mirror_sql: {run: SELECT 'Cust10001' FROM {context}_mirroring, tenant: Cust10001, expect: [[Cust10001]]}
+  - mirror_sql: {run: 'select \"Cust10001\" from {context}_mirroring', tenant: Cust10001, expect: {rows: [[Cust10001]]}}
   - compare: {expect: {Cust10002: {contact: {missing: 1}}}}
 ";
         let scenario = match parse("x.yaml".as_ref(), text, &Catalogue::superoffice()) {

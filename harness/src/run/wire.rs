@@ -29,7 +29,23 @@ pub enum WireFault {
     AnswerTruncated,
     /// The call is done, and the sender gives up before the answer arrives.
     AnswerLate,
+    /// The server's process is killed. Only where the wire carries plain HTTP, so that the point is exact.
+    Killed(KillPoint),
 }
+
+/// When the server's process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillPoint {
+    /// Half of the call has arrived.
+    Halfway,
+    /// All of it has: the server is somewhere in its work.
+    Working,
+    /// The first byte of the answer has come: the work is done.
+    Answering,
+}
+
+/// Kills the server's process, and returns when it is gone.
+pub type Kill = Box<dyn FnOnce() + Send>;
 
 /// A handshake and the head of a request have more bytes than this, so that this and half the body is never the whole.
 const HEAD_BYTES_MIN: usize = 400;
@@ -50,11 +66,17 @@ enum Work {
 }
 
 impl OneCall {
-    /// Stands before `target`, a host with its port, for a call with a body of `body_bytes`.
+    /// `kill` is for [`WireFault::Killed`]. Stands before `target`, a host with its port, for a call with a body of `body_bytes`.
     ///
     /// # Errors
     /// Where loopback has no port left.
-    pub fn new(runtime: &Handle, target: &str, fault: WireFault, body_bytes: usize) -> io::Result<OneCall> {
+    pub fn new(
+        runtime: &Handle,
+        target: &str,
+        fault: WireFault,
+        body_bytes: usize,
+        kill: Kill,
+    ) -> io::Result<OneCall> {
         let (give_up, patience) = oneshot::channel();
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         runtime.block_on(async {
@@ -70,7 +92,11 @@ impl OneCall {
                     halfway: HEAD_BYTES_MIN + body_bytes / 2,
                     give_up: Some(give_up),
                 };
-                Work::Passing(tokio::spawn(passing.run(socket.listen(1)?)))
+                let listener = socket.listen(1)?;
+                Work::Passing(match fault {
+                    WireFault::Killed(point) => tokio::spawn(passing.killing(listener, point, kill)),
+                    _ => tokio::spawn(passing.run(listener)),
+                })
             };
             Ok(OneCall { port, patience, work })
         })
@@ -144,6 +170,26 @@ impl Passing {
         }
     }
 
+    /// Takes the whole call, passes as much as is to arrive, and has the server killed.
+    async fn killing(self, listener: TcpListener, point: KillPoint, kill: Kill) -> io::Result<()> {
+        let (mut client, _) = listener.accept().await?;
+        let mut server = TcpStream::connect(&self.target).await?;
+        server.set_nodelay(true)?;
+        let call = whole_call(&mut client).await?;
+        let arrives = match point {
+            KillPoint::Halfway => call.len() / 2,
+            KillPoint::Working | KillPoint::Answering => call.len(),
+        };
+        server.write_all(&call[..arrives]).await?;
+        if point == KillPoint::Answering {
+            let mut first = [0];
+            server.read_exact(&mut first).await?;
+        }
+        // It waits for the process's end, and nothing else here has to go on meanwhile.
+        kill();
+        reset(client)
+    }
+
     fn give_up(&mut self) {
         if let Some(give_up) = self.give_up.take() {
             // A sender who has gone already needs not be told.
@@ -173,6 +219,33 @@ impl Passing {
         }
         Ok(true)
     }
+}
+
+/// A plain request, with its head.
+async fn whole_call(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let (mut call, mut piece) = (Vec::new(), vec![0; 16 * 1024]);
+    let mut whole = None;
+    while whole.is_none_or(|length| call.len() < length) {
+        match client.read(&mut piece).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => call.extend_from_slice(&piece[..read]),
+        }
+        if whole.is_none()
+            && let Some(end) = call.windows(4).position(|window| window == b"\r\n\r\n")
+        {
+            whole = Some(end + 4 + content_length(&call[..end]));
+        }
+    }
+    Ok(call)
+}
+
+fn content_length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head);
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, length)| length.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// Passes the rest of the call, and keeps the answer back until the server has closed the connection.

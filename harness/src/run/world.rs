@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::admin::RunAdmin;
 use super::faults::{FaultyEndpoint, OwnServer};
-use super::host::{Host, HostError, HostSettings, ServerOptions, Transport};
+use super::host::{ChildServer, Host, HostError, HostSettings, ServerOptions, Transport};
 use super::keys::RunKeys;
 use super::lsns::LsnBook;
 use super::mirror::sqlite::SqliteMirrors;
@@ -30,7 +30,9 @@ use super::population;
 use super::source::{SourceKind, Sources};
 use super::tenants::TenantNames;
 use super::{mirror, source};
-use crate::scenario::model::{CertificateStrategy, QuietTables, Repopulate, Scenario, Settings, Tenant};
+use crate::scenario::model::{
+    CertificateStrategy, QuietTables, Repopulate, Scenario, Settings, Step, StepKind, Tenant,
+};
 
 /// The source's clock at a scenario's start where the file says nothing: Monday 2026-01-05 08:00 UTC.
 pub const START: i64 = 1_767_600_000;
@@ -56,6 +58,9 @@ pub struct WorldSettings {
     pub written: BTreeMap<String, String>,
     /// Whether every message is kept, in the world's directory.
     pub keep_messages: bool,
+    /// `mirrorlab` itself, where it is known: a server of this process then becomes a process of its own for a scenario that
+    /// kills it.
+    pub program: Option<PathBuf>,
     /// What a command that repeats a scenario has to say beside file and seed, with a blank before it.
     pub repeat_flags: String,
 }
@@ -74,9 +79,27 @@ impl WorldSettings {
             mirrors: Some(Arc::new(mirror::sqlite::SqliteFiles::default())),
             sources: Arc::new(source::sqlite::SqliteFiles),
             tenants: TenantNames::AsWritten,
+            program: None,
             written: BTreeMap::new(),
             keep_messages: false,
         }
+    }
+
+    /// The same for one scenario: one that kills the server gets a process that can be killed, where calls go over the wire
+    /// anyway and the program is known.
+    #[must_use]
+    pub fn suited_to(&self, scenario: &Scenario) -> WorldSettings {
+        let mut settings = self.clone();
+        let kills = |step: &Step| matches!(&step.kind, StepKind::Fault(fault) if fault.kind.kills());
+        if let (Transport::Tls(runtime), Some(program)) = (&self.transport, &self.program)
+            && scenario.steps.iter().any(kills)
+        {
+            settings.transport = Transport::Child(ChildServer {
+                program: program.clone(),
+                runtime: runtime.clone(),
+            });
+        }
+        settings
     }
 }
 

@@ -83,6 +83,12 @@ pub enum FaultKind {
     SpoiledCell,
     /// The server dies when the call arrives, and is started anew on what it had committed before the next step.
     StopServer,
+    /// The server's process is killed when half of the call has arrived.
+    KilledHalfway,
+    /// The server's process is killed while it works on the call: all of it has arrived.
+    KilledWorking,
+    /// The server's process is killed when the first byte of its answer has come.
+    KilledAnswering,
     /// The mirror may grow no more while the call is worked on.
     DiskFull,
     /// Another program holds the mirror while the call is worked on.
@@ -91,7 +97,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Those without a value of their own, each with the key and the value under which a file writes it.
-    pub const NAMED: [(&'static str, &'static str, FaultKind); 19] = [
+    pub const NAMED: [(&'static str, &'static str, FaultKind); 22] = [
         ("connection", "refused", FaultKind::ConnectionRefused),
         ("connection", "broken", FaultKind::ConnectionBroken),
         ("connection", "halfway", FaultKind::ConnectionHalfway),
@@ -111,7 +117,18 @@ impl FaultKind {
         ("server", "stops", FaultKind::StopServer),
         ("server", "disk_full", FaultKind::DiskFull),
         ("server", "locked", FaultKind::Locked),
+        ("server", "killed_halfway", FaultKind::KilledHalfway),
+        ("server", "killed_working", FaultKind::KilledWorking),
+        ("server", "killed_answering", FaultKind::KilledAnswering),
     ];
+
+    /// Whether the server's process is killed at a point of the call: done really where it is a process of its own.
+    pub fn kills(&self) -> bool {
+        matches!(
+            self,
+            FaultKind::KilledHalfway | FaultKind::KilledWorking | FaultKind::KilledAnswering
+        )
+    }
 
     /// Whether one clean cycle heals whatever it did. A call that later ones overtook does what it says, and no LSN tells
     /// of it: only the token's time, or the refusal of nonces seen before, keeps it out.

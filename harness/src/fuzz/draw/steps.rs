@@ -240,7 +240,12 @@ impl Drawer {
         if self.chance(600) {
             self.rows(tenant);
         }
-        let named: Vec<FaultKind> = FaultKind::NAMED.iter().map(|(_, _, kind)| kind.clone()).collect();
+        // Histories are drawn in process, where nothing can be killed.
+        let named: Vec<FaultKind> = FaultKind::NAMED
+            .iter()
+            .map(|(_, _, kind)| kind.clone())
+            .filter(|kind| !kind.kills())
+            .collect();
         let kind = match pick::below(&mut self.rng, 24) {
             0 => FaultKind::Refuse("not today".into()),
             1 => FaultKind::SoapFault("out of order".into()),

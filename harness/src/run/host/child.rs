@@ -9,10 +9,8 @@ use super::builtin::trusted_dir;
 use super::way::Way;
 use super::{ChildServer, Host, HostError, Running, ServerOptions};
 
-/// The files of its keys, in the world's directory.
+/// The file of its key, in the world's directory.
 const APPLICATION_KEY: &str = "application-private-key.pem";
-const TLS_CERTIFICATE: &str = "tls-certificate.pem";
-const TLS_KEY: &str = "tls-private-key.pem";
 
 /// A running server. It is killed when it goes.
 pub(super) struct ChildProcess(Child);
@@ -37,19 +35,15 @@ impl Host {
     pub(super) fn start_child(&self, child: &ChildServer, options: ServerOptions) -> Result<Way, HostError> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
         let dir = &self.settings.dir;
-        self.write_keys()?;
+        self.write_key()?;
         let mut command = Command::new(&child.program);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "off"])
+            .args(["serve", "--plain-http", "--listen", "127.0.0.1:0", "--log", "off"])
             .args(["--application-id", &self.settings.keys.application_id])
             .arg("--trust")
             .arg(trusted_dir(dir))
             .arg("--application-key")
             .arg(dir.join(APPLICATION_KEY))
-            .arg("--tls-cert")
-            .arg(dir.join(TLS_CERTIFICATE))
-            .arg("--tls-key")
-            .arg(dir.join(TLS_KEY))
             .args(self.settings.mirrors()?.serve_flags())
             .env_remove("MIRRORLAB_LOG")
             .stdin(Stdio::null())
@@ -77,28 +71,21 @@ impl Host {
             ))
         })?;
         self.runs(Running::Child(process));
-        let url = format!("https://localhost:{port}/{SERVICE_FILE}");
+        let url = format!("http://127.0.0.1:{port}/{SERVICE_FILE}");
         Way::new(self.settings.options(&url), &child.runtime).map_err(|e| failed(&e))
     }
 
-    fn write_keys(&self) -> Result<(), HostError> {
+    fn write_key(&self) -> Result<(), HostError> {
         let settings = &self.settings;
         let set = settings.key_set()?;
         let key = set.application_key.to_pem();
         let key = key.map_err(|error| HostError(error.to_string()))?;
-        for (name, text) in [
-            (APPLICATION_KEY, key.as_str()),
-            (TLS_CERTIFICATE, &set.tls_certificate),
-            (TLS_KEY, &set.tls_key),
-        ] {
-            let path = settings.dir.join(name);
-            std::fs::write(&path, text).map_err(|error| HostError(format!("{}: {error}", path.display())))?;
-        }
-        Ok(())
+        let path = settings.dir.join(APPLICATION_KEY);
+        std::fs::write(&path, key.as_str()).map_err(|error| HostError(format!("{}: {error}", path.display())))
     }
 }
 
-/// `listening on https://127.0.0.1:40123/MirroringClientService.svc`
+/// `listening on http://127.0.0.1:40123/MirroringClientService.svc`
 fn port_of(said: &str) -> Option<u16> {
     let address = said.split("://").nth(1)?.split('/').next()?;
     address.rsplit(':').next()?.parse().ok()

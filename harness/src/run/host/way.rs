@@ -6,7 +6,9 @@ use mirrorlab_simulator::endpoint::https::{CALL_TIMEOUT_DEFAULT, HttpsEndpoint, 
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 use tokio::runtime::Handle;
 
-use crate::run::wire::{OneCall, WireFault};
+use crate::run::wire::{Kill, KillPoint, OneCall, WireFault};
+
+const DIED: &str = "it was reset: the server has died";
 
 /// A URL, and the runtime that calls it.
 pub(super) struct Way {
@@ -26,13 +28,18 @@ impl Way {
     }
 
     /// A call that meets something on its way: a proxy for it alone stands before the server.
-    pub(super) fn call_over(&self, call: &OutgoingCall, fault: WireFault) -> Result<Reply, TransportError> {
+    pub(super) fn call_over(
+        &self,
+        call: &OutgoingCall,
+        fault: WireFault,
+        kill: Kill,
+    ) -> Result<Reply, TransportError> {
         let broken = |why: String| TransportError::Broken {
             endpoint: self.options.url.clone(),
             why,
         };
         let target = self.endpoint.host_and_port();
-        let mut proxy = OneCall::new(&self.runtime, &target, fault, call.body.len())
+        let mut proxy = OneCall::new(&self.runtime, &target, fault, call.body.len(), kill)
             .map_err(|error| broken(format!("this run has no port for a proxy: {error}")))?;
         let options = HttpsOptions {
             connect_to: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port))),
@@ -84,6 +91,11 @@ pub(super) fn pretend(
         }),
         WireFault::ResetBefore | WireFault::ResetHalfway => {
             Err(broken("it was reset before the call had arrived"))
+        }
+        WireFault::Killed(KillPoint::Halfway | KillPoint::Working) => Err(broken(DIED)),
+        WireFault::Killed(KillPoint::Answering) => {
+            endpoint.call(call)?;
+            Err(broken(DIED))
         }
         WireFault::Stalled => Err(late),
         WireFault::AnswerLost => {

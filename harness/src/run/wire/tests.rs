@@ -44,6 +44,7 @@ fn call(fault: WireFault) -> (Option<Seen>, Result<Vec<u8>, ErrorKind>) {
         &target.to_string(),
         fault,
         CALL - HEAD_BYTES_MIN,
+        Box::new(|| {}),
     )
     .unwrap();
     let gives_up = matches!(fault, WireFault::Stalled | WireFault::AnswerLate);
