@@ -406,11 +406,12 @@ impl Source for MssqlSource {
                 ));
             }
             source.connection.batch("COMMIT TRANSACTION")?;
+            // Also where the tables look as before: one may have been dropped and made anew.
+            source.tracking.follow_tables(&mut source.connection)?;
             let after = shape::described(&mut source.connection)?;
             if shape::declares_same(&before, &after) {
                 return Ok(());
             }
-            source.tracking.follow_tables(&mut source.connection)?;
             shape::keep_changed(&mut source.connection, &before, &after)
         })
     }
