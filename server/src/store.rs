@@ -214,9 +214,11 @@ pub enum StoreError {
     },
     /// A table of this name is there, and the server did not make it.
     #[error(
-        "the mirror already has a table `{table}` that this server did not make; rename or drop it by hand, it is never touched"
+        "the mirror {mirror} already has a table `{table}` that this server did not make; rename or drop it by hand, it is never touched"
     )]
     ForeignTable {
+        /// File, or server and database.
+        mirror: String,
         /// The table.
         table: String,
     },

@@ -6,6 +6,7 @@
 
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::{Column, Table};
+use mirrorlab_protocol::types::ColumnType;
 
 use super::capabilities::Capabilities;
 use super::connection::{Connection, Row};
@@ -52,7 +53,18 @@ pub fn alter(
         true => Vec::new(),
         false => Index::of(connection, &old.name)?,
     };
-    let in_place = capabilities.alter_nullability && capabilities.named_constraints;
+    // SQL Server alters no column of the old large types either.
+    let large = |column: &Column| {
+        matches!(
+            column.ty,
+            ColumnType::Text | ColumnType::NText | ColumnType::Image
+        )
+    };
+    let in_place = capabilities.alter_nullability
+        && capabilities.named_constraints
+        && !changed
+            .iter()
+            .any(|(from, to)| (from.ty, from.nullable) != (to.ty, to.nullable) && (large(from) || large(to)));
     if !changed.is_empty() && !in_place {
         rebuild(connection, old, new)?;
         return restore(connection, new, indexes.iter());

@@ -15,6 +15,8 @@ use super::value::Param;
 
 /// The database in which databases are made.
 const MASTER: &str = "master";
+/// The collation of databases that are made on a server whose own tells capital letters from small ones.
+pub const COLLATION: &str = "Latin1_General_100_CI_AS";
 /// How long an idle connection is kept. Firewalls and Azure SQL drop them after some minutes.
 const IDLE_MAX: Duration = Duration::from_secs(180);
 
@@ -199,7 +201,8 @@ impl Server {
         Ok(found.and_then(|row| row.integer(0)).is_some())
     }
 
-    /// Makes a database unless it is there; whether it was made. Calls of several processes wait for one another.
+    /// Makes a database unless it is there; whether it was made. Its collation takes capital and small letters for one,
+    /// whatever the server's own does. Calls of several processes wait for one another.
     ///
     /// # Errors
     /// [`MssqlError`], naming the database; [`Kind::NoPermission`] among them.
@@ -224,15 +227,23 @@ impl Server {
             tracing::debug!(%error, "making a database without the lock");
         }
         let found = master
-            .row("SELECT DB_ID(@P1)", &[Param::text(database)])
+            .row(
+                "SELECT DB_ID(@P1), CASE WHEN N'a' = N'A' THEN 1 ELSE 0 END",
+                &[Param::text(database)],
+            )
             .map_err(named)?;
-        if found.and_then(|row| row.integer(0)).is_some() {
+        let answer = |at: usize| found.as_ref().and_then(|row| row.integer(at));
+        if answer(0).is_some() {
             return Ok(false);
+        }
+        let mut create = format!("CREATE DATABASE {}", quote(database));
+        if answer(1) == Some(0) {
+            create.push_str(&format!(" COLLATE {COLLATION}"));
         }
         let made = retry(
             self.options.wait_limit,
             |kind| kind == Kind::Transient,
-            || master.batch(&format!("CREATE DATABASE {}", quote(database))),
+            || master.batch(&create),
         );
         match made {
             Ok(()) => Ok(true),

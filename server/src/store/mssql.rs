@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use mirrorlab_engines::mssql::ddl::text_literal;
 use mirrorlab_engines::mssql::{
-    Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, alter, ddl, quote,
+    Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, alter, ddl, pool, quote,
     retry,
 };
 use mirrorlab_protocol::message::Rows;
@@ -31,6 +31,9 @@ use super::metadata::metadata_table;
 use super::{Applied, MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable};
 use metadata::Metadata;
 use place::{Held, Places};
+
+/// How many names a message shows.
+const SHOWN_MAX: usize = 5;
 
 /// How an [`MssqlStore`] works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +110,10 @@ impl MssqlStore {
             "SET XACT_ABORT ON; SET NOCOUNT ON; SET LOCK_TIMEOUT {wait}; BEGIN TRANSACTION; \
              DECLARE @got int; EXEC @got = sp_getapplock @Resource = {}, @LockMode = 'Exclusive', \
              @LockOwner = 'Transaction', @LockTimeout = {wait}; \
-             SELECT @got, {}",
+             SELECT @got, {}, CASE WHEN N'a' = N'A' COLLATE DATABASE_DEFAULT THEN 1 ELSE 0 END, \
+             CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128))",
             text_literal(&lock),
-            metadata.is_there()
+            metadata.spelling()
         );
         // A connection out of the pool may have died there: another one is taken then.
         let opened = retry::retry(self.options.busy_wait, Kind::may_pass, || {
@@ -134,21 +138,44 @@ impl MssqlStore {
                 return Err(cannot_open(&mirror, &error));
             }
         };
+        let text = |at: usize| row.as_ref().and_then(|row| row.text(at)).map(str::to_owned);
+        let (spelling, is_sensitive, collation) = (text(1), answer(2) == Some(0), text(3));
+        // Dropped, it ends the server's transaction.
+        let transaction = MssqlTransaction {
+            connection,
+            capabilities,
+            mirror: mirror.clone(),
+            database: database.to_owned(),
+            lock,
+            metadata,
+            objects: None,
+            listed: None,
+            ended: false,
+            tainted: false,
+            _held: held,
+        };
+        let unfit = |why: String| Err(StoreError::Open { mirror, why });
+        if is_sensitive {
+            return unfit(format!(
+                "its collation {} tells capital letters from small ones, and names in a mirror are one whatever their \
+                 letters' case; make the database anew with another one: CREATE DATABASE … COLLATE {}",
+                collation.unwrap_or_default(),
+                pool::COLLATION
+            ));
+        }
+        if let Some(other) = &spelling
+            && *other != transaction.metadata.table
+            && transaction.capabilities.keeps_case
+        {
+            return unfit(format!(
+                "it is the mirror of another tenant, whose id differs by its letters' case alone: its metadata is \
+                 `{other}`, and that of tenant `{context}` would be `{}`",
+                transaction.metadata.table
+            ));
+        }
         Ok(Opened {
-            has_metadata: answer(1) == Some(1),
-            transaction: MssqlTransaction {
-                connection,
-                capabilities,
-                mirror,
-                database: database.to_owned(),
-                lock,
-                metadata,
-                objects: None,
-                listed: None,
-                ended: false,
-                tainted: false,
-                _held: held,
-            },
+            has_metadata: spelling.is_some(),
+            transaction,
         })
     }
 
@@ -204,6 +231,9 @@ impl MirrorStore for MssqlStore {
             let held = self.hold(database, context)?;
             match self.transaction(context, database, held) {
                 Ok(mut opened) if !opened.has_metadata => {
+                    if self.options.create_databases {
+                        opened.transaction.refuse_somebody_elses()?;
+                    }
                     // Kept even where the call keeps nothing, as the database is.
                     let sql = opened.transaction.metadata.make();
                     opened.transaction.batch("make the metadata", &sql)?;
@@ -358,6 +388,31 @@ impl MssqlTransaction<'_> {
         Ok(self.objects.get_or_insert_default())
     }
 
+    /// An error for a database that was there before, full of tables of somebody's: one that a person meant to hold the
+    /// mirror is used all the same, where the store is told to make none.
+    fn refuse_somebody_elses(&mut self) -> Result<(), StoreError> {
+        let sql = "SELECT t.name FROM sys.tables t WHERE t.schema_id = SCHEMA_ID() ORDER BY t.name";
+        let names: Vec<String> = self
+            .query("read the catalogue", sql, &[])?
+            .iter()
+            .filter_map(|row| row.text(0).map(str::to_owned))
+            .collect();
+        // Another tenant's mirror may be in it.
+        let is_ours = names.iter().any(|name| fold(name).ends_with("_mirroring"));
+        if names.is_empty() || is_ours {
+            return Ok(());
+        }
+        Err(StoreError::Open {
+            mirror: self.mirror.clone(),
+            why: format!(
+                "the database is there already, and has tables that this server did not make: {}{}; name the mirrors \
+                 otherwise, or, where that database is meant to hold this one, let create_databases be false",
+                names[..names.len().min(SHOWN_MAX)].join(", "),
+                if names.len() > SHOWN_MAX { " …" } else { "" }
+            ),
+        })
+    }
+
     /// What is there instead of this tenant's metadata.
     fn others(&mut self) -> Result<String, StoreError> {
         let sql = "SELECT TOP 5 t.name FROM sys.tables t WHERE t.schema_id = SCHEMA_ID() AND t.name LIKE N'%[_]mirroring' \
@@ -414,7 +469,10 @@ impl MirrorTransaction for MssqlTransaction<'_> {
     fn create(&mut self, table: &Table) -> Result<(), StoreError> {
         let doing = format!("create table {}", table.name);
         if let Some(taken) = self.objects()?.get(&fold(&table.name)) {
-            return Err(StoreError::ForeignTable { table: taken.clone() });
+            return Err(StoreError::ForeignTable {
+                table: taken.clone(),
+                mirror: self.mirror.clone(),
+            });
         }
         let listed = self.listed()?.get(&fold(&table.name)).cloned();
         // One round trip: a first TableSchema call makes 413 of them.

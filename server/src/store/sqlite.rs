@@ -229,7 +229,10 @@ impl MirrorTransaction for SqliteTransaction<'_> {
             .optional()
             .map_err(|e| self.refused(&doing, &e))?;
         if let Some(table) = taken {
-            return Err(StoreError::ForeignTable { table });
+            return Err(StoreError::ForeignTable {
+                mirror: shown(&self.path),
+                table,
+            });
         }
         self.execute(&doing, &sqlite::create_table(table))?;
         self.metadata

@@ -64,6 +64,19 @@ pub enum Cell {
     Text(String),
 }
 
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// `int`
+    Int,
+    /// `bigint`
+    BigInt,
+    /// `nvarchar(max)`
+    Text,
+    /// `datetime2(7)`
+    DateTime2,
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -71,6 +84,8 @@ pub enum Reply {
     Done,
     /// Results, each of rows.
     Results(Vec<Vec<Vec<Cell>>>),
+    /// A result without rows, which says its columns alone.
+    Columns(Vec<ColumnKind>),
     /// An error, with its number and text.
     Error(u32, String),
     /// Of a login: ask there.
@@ -258,6 +273,10 @@ async fn session(
                         rows.len() as u64,
                     );
                 }
+            }
+            Reply::Columns(kinds) => {
+                columns(&mut answer, &kinds);
+                done(&mut answer, 0x10, 0);
             }
             Reply::Error(number, text) => {
                 error(&mut answer, number, &text);
@@ -479,28 +498,38 @@ fn done(out: &mut Vec<u8>, status: u16, count: u64) {
     out.extend_from_slice(&count.to_le_bytes());
 }
 
-/// A result: its columns' types are what its first row has.
-fn result(out: &mut Vec<u8>, rows: &[Vec<Cell>]) {
-    let Some(first) = rows.first() else { return };
+/// Column names are of no use to anybody here.
+fn columns(out: &mut Vec<u8>, kinds: &[ColumnKind]) {
     out.push(0x81);
-    out.extend_from_slice(&(first.len() as u16).to_le_bytes());
-    let is_number: Vec<bool> = first
-        .iter()
-        .map(|cell| matches!(cell, Cell::Integer(_)))
-        .collect();
-    for is_number in &is_number {
-        // User type, and the flag for NULL.
-        out.extend_from_slice(&[0, 0, 0, 0, 1, 0]);
-        match is_number {
-            true => out.extend_from_slice(&[0x26, 8]),
-            false => out.extend_from_slice(&[0xe7, 0xff, 0xff, 9, 4, 0xd0, 0, 0x34]),
+    out.extend_from_slice(&(kinds.len() as u16).to_le_bytes());
+    for kind in kinds {
+        // User type, and the flags: NULL is taken, and the column can be written.
+        out.extend_from_slice(&[0, 0, 0, 0, 9, 0]);
+        match kind {
+            ColumnKind::Int => out.extend_from_slice(&[0x26, 4]),
+            ColumnKind::BigInt => out.extend_from_slice(&[0x26, 8]),
+            ColumnKind::Text => out.extend_from_slice(&[0xe7, 0xff, 0xff, 9, 4, 0xd0, 0, 0x34]),
+            ColumnKind::DateTime2 => out.extend_from_slice(&[0x2a, 7]),
         }
         put_short(out, "");
     }
+}
+
+/// A result: its columns' types are what its first row has.
+fn result(out: &mut Vec<u8>, rows: &[Vec<Cell>]) {
+    let Some(first) = rows.first() else { return };
+    let kinds: Vec<ColumnKind> = first
+        .iter()
+        .map(|cell| match cell {
+            Cell::Integer(_) => ColumnKind::BigInt,
+            Cell::Text(_) | Cell::Null => ColumnKind::Text,
+        })
+        .collect();
+    columns(out, &kinds);
     for row in rows {
         out.push(0xd1);
-        for (cell, is_number) in row.iter().zip(&is_number) {
-            match (cell, is_number) {
+        for (cell, kind) in row.iter().zip(&kinds) {
+            match (cell, kind) {
                 (Cell::Integer(x), _) => {
                     out.push(8);
                     out.extend_from_slice(&x.to_le_bytes());
@@ -515,8 +544,8 @@ fn result(out: &mut Vec<u8>, rows: &[Vec<Cell>]) {
                     }
                     out.extend_from_slice(&[0; 4]);
                 }
-                (Cell::Null, true) => out.push(0),
-                (Cell::Null, false) => out.extend_from_slice(&[0xff; 8]),
+                (Cell::Null, ColumnKind::BigInt) => out.push(0),
+                (Cell::Null, _) => out.extend_from_slice(&[0xff; 8]),
             }
         }
     }

@@ -19,7 +19,7 @@ impl BrokenTransaction<'_> {
         }
         let made = self.inner()?.create(table);
         match (self.mistake, made) {
-            (StoreMistake::ForeignTableReplaced, Err(StoreError::ForeignTable { table: taken })) => {
+            (StoreMistake::ForeignTableReplaced, Err(StoreError::ForeignTable { table: taken, .. })) => {
                 self.sql(&format!("DROP TABLE {}", quote(&taken)))?;
                 self.inner()?.create(table)?;
             }

@@ -24,11 +24,11 @@ impl Metadata {
         Metadata { table, quoted }
     }
 
-    /// An expression: 1 where the table is there.
-    pub(super) fn is_there(&self) -> String {
+    /// An expression: how the catalogue spells the table's name; NULL where the table is not there.
+    pub(super) fn spelling(&self) -> String {
         format!(
-            "CASE WHEN EXISTS (SELECT 1 FROM sys.tables t WHERE t.schema_id = SCHEMA_ID() \
-             AND LOWER(t.name) = LOWER({})) THEN 1 ELSE 0 END",
+            "(SELECT MAX(CAST(t.name AS nvarchar(128))) FROM sys.tables t WHERE t.schema_id = SCHEMA_ID() \
+             AND LOWER(t.name) = LOWER({}))",
             text_literal(&self.table)
         )
     }
