@@ -259,7 +259,7 @@ fn the_settings_that_are_shown_work() {
     fs::create_dir_all(trial.path("hooks/before_table")).unwrap();
     fs::create_dir_all(trial.path("hooks/wipe")).unwrap();
     fs::write(trial.path("hooks/completed.sql"), "").unwrap();
-    // One of the two places of mirrors; tests/sqlserver.rs tries the other.
+    // One of the two places of mirrors; tests/sqlserver_serve.rs tries the other.
     let (above, below) = shown.split_once("# In place of `mirrors`: ").unwrap();
     let (_, below) = below.split_once("\n[tls]").unwrap();
     let without = format!("{above}[tls]{below}");

@@ -29,8 +29,6 @@ pub struct Capabilities {
     pub ticks: bool,
     /// U+0000 in texts.
     pub nul: bool,
-    /// Names that the catalogue gives back in the letters' case in which they were written.
-    pub keeps_case: bool,
     /// Bulk loads.
     pub bulk: bool,
 }
@@ -65,7 +63,6 @@ impl Capabilities {
             named_constraints: sql_server,
             ticks: sql_server || keeps_ticks(connection),
             nul: sql_server || keeps_nul(connection),
-            keeps_case: sql_server,
             bulk: sql_server || bulk_works(connection)?,
             engine,
         })

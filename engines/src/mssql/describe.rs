@@ -8,6 +8,7 @@ use mirrorlab_protocol::schema::{Column, Table};
 use mirrorlab_protocol::types::ColumnType;
 
 use super::connection::{Connection, Row};
+use super::ddl::quote;
 use super::error::MssqlError;
 use super::value::Param;
 
@@ -59,8 +60,8 @@ pub fn describe_all(connection: &mut Connection) -> Result<Vec<Described>, Mssql
 pub fn describe(connection: &mut Connection, table: &str) -> Result<Option<Described>, MssqlError> {
     let found = find(
         connection,
-        " AND LOWER(t.name) = LOWER(@P1)",
-        &[Param::text(table)],
+        " AND t.object_id = OBJECT_ID(@P1, N'U')",
+        &[Param::text(quote(table))],
     )?;
     Ok(found.into_iter().find(|d| same_name(&d.name, table)))
 }

@@ -113,7 +113,7 @@ impl MssqlStore {
              SELECT @got, {}, CASE WHEN N'a' = N'A' COLLATE DATABASE_DEFAULT THEN 1 ELSE 0 END, \
              CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128))",
             text_literal(&lock),
-            metadata.spelling()
+            metadata.is_there()
         );
         // A connection out of the pool may have died there: another one is taken then.
         let opened = retry::retry(self.options.busy_wait, Kind::may_pass, || {
@@ -138,8 +138,8 @@ impl MssqlStore {
                 return Err(cannot_open(&mirror, &error));
             }
         };
-        let text = |at: usize| row.as_ref().and_then(|row| row.text(at)).map(str::to_owned);
-        let (spelling, is_sensitive, collation) = (text(1), answer(2) == Some(0), text(3));
+        let (has_metadata, is_sensitive) = (answer(1) == Some(1), answer(2) == Some(0));
+        let collation = row.as_ref().and_then(|row| row.text(3)).map(str::to_owned);
         // Dropped, it ends the server's transaction.
         let transaction = MssqlTransaction {
             connection,
@@ -154,27 +154,17 @@ impl MssqlStore {
             tainted: false,
             _held: held,
         };
-        let unfit = |why: String| Err(StoreError::Open { mirror, why });
         if is_sensitive {
-            return unfit(format!(
+            let why = format!(
                 "its collation {} tells capital letters from small ones, and names in a mirror are one whatever their \
                  letters' case; make the database anew with another one: CREATE DATABASE … COLLATE {}",
                 collation.unwrap_or_default(),
                 pool::COLLATION
-            ));
-        }
-        if let Some(other) = &spelling
-            && *other != transaction.metadata.table
-            && transaction.capabilities.keeps_case
-        {
-            return unfit(format!(
-                "it is the mirror of another tenant, whose id differs by its letters' case alone: its metadata is \
-                 `{other}`, and that of tenant `{context}` would be `{}`",
-                transaction.metadata.table
-            ));
+            );
+            return Err(StoreError::Open { mirror, why });
         }
         Ok(Opened {
-            has_metadata: spelling.is_some(),
+            has_metadata,
             transaction,
         })
     }

@@ -24,12 +24,11 @@ impl Metadata {
         Metadata { table, quoted }
     }
 
-    /// An expression: how the catalogue spells the table's name; NULL where the table is not there.
-    pub(super) fn spelling(&self) -> String {
+    /// An expression: 1 where the table is there.
+    pub(super) fn is_there(&self) -> String {
         format!(
-            "(SELECT MAX(CAST(t.name AS nvarchar(128))) FROM sys.tables t WHERE t.schema_id = SCHEMA_ID() \
-             AND LOWER(t.name) = LOWER({}))",
-            text_literal(&self.table)
+            "CASE WHEN OBJECT_ID({}, N'U') IS NULL THEN 0 ELSE 1 END",
+            text_literal(&self.quoted)
         )
     }
 
