@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use mirrorlab_engines::mssql::ddl::text_literal;
 use mirrorlab_engines::mssql::{
-    Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, alter, ddl, pool, quote,
-    retry,
+    Address, Capabilities, Kind, MssqlError, Param, Pooled, Row, Server, ServerOptions, alter, ddl, pool,
+    quote, retry,
 };
 use mirrorlab_protocol::message::Rows;
 use mirrorlab_protocol::names::{fold, same_name};
