@@ -402,6 +402,46 @@ fn completions_for_each_shell() {
 }
 
 #[test]
+fn the_schema_of_scenario_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenario.schema.json");
+    let text = std::fs::read_to_string(page).unwrap();
+    assert_eq!(
+        told(dir.path(), &["schema"]),
+        format!("$ mirrorlab schema\n{text}exit 0\n")
+    );
+}
+
+#[test]
+fn a_report_that_nobody_reads_on_has_its_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    sqlite(&dir.path().join("source.db"), SOURCE);
+    sqlite(
+        &dir.path().join("mirror.db"),
+        &format!("{MIRROR} DELETE FROM contact;"),
+    );
+    let wrong = "id: wrong\ntitle: Wrong\ncites: nothing\nsource: {tables: {contact: 2}}\nsteps:\n  - mirror: {expect: {contact: {inserts: 3}}}\n";
+    std::fs::write(dir.path().join("wrong.yaml"), wrong).unwrap();
+    for args in [
+        ["compare", "source.db", "mirror.db"],
+        ["run", "--in-process", "wrong.yaml"],
+    ] {
+        let mut child = mirrorlab(dir.path(), &args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), output.stderr.as_slice()),
+            (Some(1), b"".as_slice()),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
 fn output_that_nobody_reads_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = mirrorlab(dir.path(), &["completions", "bash"])

@@ -219,6 +219,27 @@ pub fn print(text: &str) -> Result<(), CliError> {
         .map_err(CliError::output)
 }
 
+/// Writes a part of a report to stdout. Where nobody reads on (`mirrorlab compare a.db b.db | head -1`), the command still
+/// goes on to its verdict, which its exit code says.
+///
+/// # Errors
+/// [`CliError::output`], but for a reader that has gone.
+pub fn tell(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    unless_unread(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The same for a report that is written elsewhere.
+///
+/// # Errors
+/// [`CliError::output`], but for a reader that has gone.
+pub fn unless_unread(written: io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(CliError::output),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use mirrorlab_simulator::blocked;
 use mirrorlab_simulator::source::sqlite::tracking;
 
 use super::database::Database;
-use super::{CliError, Exit, values};
+use super::{CliError, Exit, unless_unread, values};
 use crate::compare::output::Form;
 use crate::compare::{self as comparer, Ignore, Options, SideTable};
 
@@ -117,10 +117,11 @@ pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
         Format::Csv => Form::Csv,
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
-    report
-        .write(form, &mut out)
-        .and_then(|()| io::Write::flush(&mut out))
-        .map_err(CliError::output)?;
+    unless_unread(
+        report
+            .write(form, &mut out)
+            .and_then(|()| io::Write::flush(&mut out)),
+    )?;
     Ok(match report.is_equal() {
         true => Exit::Held,
         false => Exit::Failed,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use mirrorlab_simulator::endpoint::https::Trust;
 
-use super::{CliError, Exit, print, values};
+use super::{CliError, Exit, print, unless_unread, values};
 use crate::conformance::expected::ExpectedFailures;
 use crate::conformance::report::Terminal;
 use crate::conformance::wire::Limits;
@@ -133,10 +133,8 @@ pub fn run(args: ConformanceArgs) -> Result<Exit, CliError> {
             write(file, &text)?;
         }
     }
-    if let Some(error) = failed {
-        return Err(CliError::output(error));
-    }
-    drop(terminal.run_ended(&report).map_err(CliError::output)?);
+    unless_unread(failed.map_or(Ok(()), Err))?;
+    unless_unread(terminal.run_ended(&report).map(drop))?;
     Ok(match (report.holds(), report.is_whole()) {
         (true, true) => Exit::Held,
         (false, _) => Exit::Failed,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 
-use super::{CliError, Exit, print};
+use super::{CliError, Exit, tell};
 use crate::defects::Defect;
 use crate::defects::catalogue::{self, ALL};
 use crate::defects::hunt::Hunt;
@@ -63,7 +63,7 @@ pub struct DefectsArgs {
 /// [`CliError`].
 pub fn run(args: DefectsArgs) -> Result<Exit, CliError> {
     if args.markdown {
-        print(&catalogue::markdown())?;
+        tell(&catalogue::markdown())?;
         return Ok(Exit::Held);
     }
     let chosen = chosen(&args.only)?;
@@ -72,12 +72,12 @@ pub fn run(args: DefectsArgs) -> Result<Exit, CliError> {
     }
     if args.paths.is_empty() {
         for defect in &chosen {
-            print(&format!(
+            tell(&format!(
                 "{:<28} {}\n{:28} {}\n{:28} caught by {}: {}\n",
                 defect.id, defect.title, "", defect.mistake, "", defect.scenario, defect.check
             ))?;
         }
-        print(&format!("\n{} broken servers\n", chosen.len()))?;
+        tell(&format!("\n{}\n", servers(chosen.len())))?;
         return Ok(Exit::Held);
     }
     let scenarios = discover(&args.paths, &[], &Catalogue::superoffice())
@@ -90,11 +90,11 @@ pub fn run(args: DefectsArgs) -> Result<Exit, CliError> {
         seed: args.seed,
         dir: dir.path(),
     };
-    print(&format!(
-        "seed {}, {} scenarios, {} broken servers\n",
+    tell(&format!(
+        "seed {}, {} scenarios, {}\n",
         args.seed,
         scenarios.len(),
-        chosen.len()
+        servers(chosen.len())
     ))?;
     let mut escaped = 0;
     for defect in &chosen {
@@ -104,18 +104,18 @@ pub fn run(args: DefectsArgs) -> Result<Exit, CliError> {
         };
         if caught.is_empty() {
             escaped += 1;
-            print(&format!("ESCAPED {:<28} {}\n", defect.id, defect.title))?;
+            tell(&format!("ESCAPED {:<28} {}\n", defect.id, defect.title))?;
         }
         for caught in caught {
-            print(&format!(
+            tell(&format!(
                 "caught  {:<28} {}: {}\n",
                 defect.id, caught.scenario, caught.check
             ))?;
         }
     }
-    print(&format!(
-        "\n{} broken servers: {} caught, {escaped} escaped\n",
-        chosen.len(),
+    tell(&format!(
+        "\n{}: {} caught, {escaped} escaped\n",
+        servers(chosen.len()),
         chosen.len() - escaped
     ))?;
     Ok(if escaped == 0 { Exit::Held } else { Exit::Failed })
@@ -125,10 +125,10 @@ pub fn run(args: DefectsArgs) -> Result<Exit, CliError> {
 fn fuzz(args: &DefectsArgs, chosen: &[&'static Defect]) -> Result<Exit, CliError> {
     let dir = super::fuzz::place()?;
     let keys = RunKeys::fixed().map_err(CliError::broken)?;
-    print(&format!(
-        "seed {}, {} broken servers, at most {} cycles each\n",
+    tell(&format!(
+        "seed {}, {}, at most {} cycles each\n",
         args.seed,
-        chosen.len(),
+        servers(chosen.len()),
         args.cycles
     ))?;
     let waiting = std::sync::Mutex::new(chosen.iter());
@@ -158,7 +158,7 @@ fn fuzz(args: &DefectsArgs, chosen: &[&'static Defect]) -> Result<Exit, CliError
     let mut escaped = 0;
     for (id, caught) in &found {
         match caught {
-            Some(caught) => print(&format!(
+            Some(caught) => tell(&format!(
                 "caught  {id:<28} {} ({}) in case {}, after {} cycles\n",
                 caught.property.id(),
                 caught.check,
@@ -167,7 +167,7 @@ fn fuzz(args: &DefectsArgs, chosen: &[&'static Defect]) -> Result<Exit, CliError
             ))?,
             None => {
                 escaped += 1;
-                print(&format!("ESCAPED {id}\n"))?;
+                tell(&format!("ESCAPED {id}\n"))?;
             }
         }
     }
@@ -175,9 +175,9 @@ fn fuzz(args: &DefectsArgs, chosen: &[&'static Defect]) -> Result<Exit, CliError
         .iter()
         .map(|(_, c)| c.as_ref().map_or(args.cycles, |c| c.cycles))
         .sum();
-    print(&format!(
-        "\n{} broken servers: {} caught, {escaped} escaped, in {cycles} cycles; nine in ten must be caught\n",
-        chosen.len(),
+    tell(&format!(
+        "\n{}: {} caught, {escaped} escaped, in {cycles} cycles; nine in ten must be caught\n",
+        servers(chosen.len()),
         chosen.len() - escaped
     ))?;
     Ok(if escaped * 10 <= chosen.len() {
@@ -185,6 +185,13 @@ fn fuzz(args: &DefectsArgs, chosen: &[&'static Defect]) -> Result<Exit, CliError
     } else {
         Exit::Failed
     })
+}
+
+fn servers(count: usize) -> String {
+    match count {
+        1 => "1 broken server".to_owned(),
+        n => format!("{n} broken servers"),
+    }
 }
 
 fn chosen(only: &[String]) -> Result<Vec<&'static Defect>, CliError> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{CliError, Exit, print, values};
+use super::{CliError, Exit, print, tell, values};
 use crate::defects::catalogue;
 use crate::fuzz::case::Ground;
 use crate::fuzz::fuzzer::{End, Fuzzer, Limits, Progress};
@@ -113,7 +113,7 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
             time: args.time,
         },
     };
-    print(&format!("seed {}, {}\n", args.seed, said(&args, &limits)))?;
+    tell(&format!("seed {}, {}\n", args.seed, said(&args, &limits)))?;
     let old = again(&args, &ground)?;
     let fuzzer = Fuzzer {
         ground: &ground,
@@ -131,7 +131,7 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
         End::Held => Exit::Held,
         End::Stuck { case, history, why } => {
             let text = crate::scenario::emit::emit(&history.scenario);
-            print(&format!("\nBROKEN case {case}: {why}\n\n{text}"))?;
+            tell(&format!("\nBROKEN case {case}: {why}\n\n{text}"))?;
             Exit::Broken
         }
         End::Failed {
@@ -157,7 +157,7 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
             })?;
             let repeat = repeat(&file, args.defect.as_deref());
             let failure = failures::report(&broken, &file, &text, args.seed, repeat);
-            print(&format!(
+            tell(&format!(
                 "\nFAIL case {case}: {}, made small in {runs} runs\n{}\n{text}\n",
                 failure.check,
                 failure.text()
@@ -165,7 +165,7 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
             Exit::Failed
         }
     };
-    print(&format!(
+    tell(&format!(
         "{} cases, {} cycles in {took:.1} s ({:.0} a second); seed {}\n{}",
         progress.cases,
         progress.cycles,
@@ -174,7 +174,7 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
         progress.coverage.text()
     ))?;
     Ok(match (old, new) {
-        (Exit::Failed, Exit::Held) => Exit::Failed,
+        (old, Exit::Held) => old,
         (_, new) => new,
     })
 }
@@ -208,17 +208,22 @@ fn again(args: &FuzzArgs, ground: &Ground) -> Result<Exit, CliError> {
         match failures::run(scenario, ground).verdict {
             Verdict::Failed { failures } => {
                 exit = Exit::Failed;
-                print(&format!("FAIL {} still fails\n", scenario.file.display()))?;
+                tell(&format!("FAIL {} still fails\n", scenario.file.display()))?;
                 for failure in failures {
-                    print(&failure.text())?;
+                    tell(&failure.text())?;
                 }
             }
-            Verdict::Broken { reason } => print(&format!("BROKEN {}: {reason}\n", scenario.file.display()))?,
+            Verdict::Broken { reason } => {
+                if exit == Exit::Held {
+                    exit = Exit::Broken;
+                }
+                tell(&format!("BROKEN {}: {reason}\n", scenario.file.display()))?;
+            }
             Verdict::Held | Verdict::Skipped { .. } => {}
         }
     }
     if !kept.is_empty() {
-        print(&format!(
+        tell(&format!(
             "{} kept in {} run again\n",
             match kept.len() {
                 1 => "1 history".to_owned(),

@@ -10,7 +10,7 @@ use mirrorlab_protocol::clock::SystemClock;
 use mirrorlab_protocol::token::check_context;
 use mirrorlab_simulator::endpoint::https::HttpsEndpoint;
 
-use super::{CliError, Exit, print, record, values};
+use super::{CliError, Exit, record, tell, values};
 use crate::conformance::keys::CallerKeys;
 use crate::replay::load::load;
 use crate::replay::{Ignored, Options, Replay, ReplayError, Signer};
@@ -162,7 +162,7 @@ pub fn run(args: ReplayArgs) -> Result<Exit, CliError> {
                 let _ = writeln!(out, "ok   {}", replayed.name);
             }
         }
-        print(&out)?;
+        tell(&out)?;
     }
     let mut summary = format!("{} calls: {equal} answered as they were", items.len());
     if differing > 0 {
@@ -171,7 +171,7 @@ pub fn run(args: ReplayArgs) -> Result<Exit, CliError> {
     if uncompared > 0 {
         let _ = write!(summary, ", {uncompared} not compared");
     }
-    print(&format!("{summary}\n"))?;
+    tell(&format!("{summary}\n"))?;
     if equal + differing == 0 {
         return Err(CliError::broken(
             "nothing was compared, so nothing is known; the lines above say why",

@@ -13,7 +13,7 @@ use mirrorlab_simulator::endpoint::https::Trust;
 use mirrorlab_simulator::schema_file::superoffice;
 use tokio::runtime::Handle;
 
-use super::{CliError, Exit, values};
+use super::{CliError, Exit, unless_unread, values};
 use crate::conformance::MirrorAt;
 use crate::report::{RunVerdict, Style, Terminal};
 use crate::run::foreign::{self, Target, TargetError};
@@ -248,16 +248,16 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
     };
     let named = settings.world.tenants.beginning();
     let named = named.map(|beginning| format!(", tenants {beginning}…"));
-    writeln!(out, "seed {seed}, {count}{}", named.unwrap_or_default()).map_err(CliError::output)?;
+    unless_unread(writeln!(out, "seed {seed}, {count}{}", named.unwrap_or_default()))?;
     if databases.sources.is_some() {
-        writeln!(out, "sources: {}", settings.world.sources.describe()).map_err(CliError::output)?;
+        unless_unread(writeln!(out, "sources: {}", settings.world.sources.describe()))?;
     }
     if let (Some(_), Some(mirrors)) = (&databases.mirrors, &settings.world.mirrors) {
-        writeln!(out, "mirrors: {}", mirrors.describe()).map_err(CliError::output)?;
+        unless_unread(writeln!(out, "mirrors: {}", mirrors.describe()))?;
     }
     if args.keep.is_some() {
         for databases in databases.all() {
-            writeln!(out, "databases that are kept: {}_…", databases.prefix()).map_err(CliError::output)?;
+            unless_unread(writeln!(out, "databases that are kept: {}_…", databases.prefix()))?;
         }
     }
     let names = scenarios.iter().map(|s| (s.id.as_str(), s.title.as_str()));
@@ -271,10 +271,8 @@ pub fn run(args: RunArgs) -> Result<Exit, CliError> {
             }
         }
     });
-    if let Some(error) = failed {
-        return Err(CliError::output(error));
-    }
-    drop(terminal.run_ended(&result).map_err(CliError::output)?);
+    unless_unread(failed.map_or(Ok(()), Err))?;
+    unless_unread(terminal.run_ended(&result).map(drop))?;
     if let Some(json) = &args.json {
         result
             .write_json(json)

@@ -15,12 +15,15 @@ Examples:
   mirrorlab schema > scenario.schema.json")]
 pub struct SchemaArgs {}
 
+/// The page's own file, which a test of `scenario::parse` holds against the parser.
+const SCHEMA: &str = include_str!("../../../docs/scenario.schema.json");
+
 /// Runs the command.
 ///
 /// # Errors
 /// [`CliError`].
 pub fn run(args: SchemaArgs) -> Result<Exit, CliError> {
     let SchemaArgs {} = args;
-    print("")?;
-    Err(CliError::broken("`mirrorlab schema` is not in this build"))
+    print(SCHEMA)?;
+    Ok(Exit::Held)
 }
