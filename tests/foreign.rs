@@ -32,6 +32,21 @@ const TESTS: &[Test] = &[
         python_without_a_mirror,
     ),
     (
+        "python_holds_in_every_scenario",
+        Stack::Python,
+        every_possible_scenario_holds,
+    ),
+    (
+        "node_holds_in_every_scenario",
+        Stack::Node,
+        every_possible_scenario_holds,
+    ),
+    (
+        "planted_mistakes_show_in_scenarios",
+        Stack::Node,
+        planted_mistakes_show_in_scenarios,
+    ),
+    (
         "node_fails_only_what_node_soap_cannot_do",
         Stack::Node,
         node_fails_only_what_it_must,
@@ -438,6 +453,81 @@ fn node_fails_only_what_it_must(ready: &Ready) -> Result<(), Failed> {
     let others = catalogue(true) - known.len();
     expect("passes", &report.of("passed").len(), &others, &report)?;
     expect("exit code", &report.code, &Some(0), &report)
+}
+
+/// What of a run's scenarios came to a verdict, by id.
+struct Stories {
+    ended: support::Ended,
+    json: Json,
+}
+
+impl Stories {
+    fn of(&self, verdict: &str) -> BTreeSet<String> {
+        let all = self.json["scenarios"].as_array().unwrap();
+        let found = all.iter().filter(|s| s["verdict"] == verdict);
+        found.map(|s| s["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Fails with what the run printed unless it is so.
+    fn expect(&self, holds: bool, what: &str) -> Result<(), Failed> {
+        match holds {
+            true => Ok(()),
+            false => Err(format!("{what}\n{}{}", self.ended.out, self.ended.err).into()),
+        }
+    }
+}
+
+impl Foreign {
+    /// Runs the scenarios below a folder against it, with its mirrors.
+    fn play(&self, what: &str) -> Result<Stories, Failed> {
+        let scenarios = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../scenarios")
+            .join(what);
+        let arguments = [
+            "run",
+            scenarios.to_str().unwrap(),
+            "--endpoint",
+            &self.url,
+            "--keys",
+            "keys",
+            "--application-id",
+            APPLICATION,
+            "--mirror",
+            "sqlite:mirrors",
+            "--json",
+            "run.json",
+        ];
+        let ended = support::run(self.dir.path(), &arguments);
+        let json = std::fs::read(self.dir.path().join("run.json"))?;
+        let json =
+            serde_json::from_slice(&json).map_err(|error| format!("{error}\n{}{}", ended.out, ended.err))?;
+        Ok(Stories { ended, json })
+    }
+}
+
+fn every_possible_scenario_holds(ready: &Ready) -> Result<(), Failed> {
+    let stories = ready.start(&[])?.play("")?;
+    stories.expect(stories.ended.code == Some(0), "exit code 0")?;
+    let all = stories.json["scenarios"].as_array().unwrap();
+    for scenario in all.iter().filter(|s| s["verdict"] == "skipped") {
+        // Only what nobody can have from outside: this run has the mirror and the application's key.
+        for reason in scenario["reasons"].as_array().unwrap() {
+            let reason = reason.as_str().unwrap();
+            stories.expect(reason.contains("not ours"), &format!("skipped: {reason}"))?;
+        }
+    }
+    let rows: u64 = all.iter().filter_map(|s| s["rows_compared"].as_u64()).sum();
+    stories.expect(rows > 4_000, &format!("{rows} rows compared"))
+}
+
+fn planted_mistakes_show_in_scenarios(ready: &Ready) -> Result<(), Failed> {
+    for mistake in ["null-and-empty", "control-characters", "carriage-return"] {
+        let stories = ready.start(&["--mistakes", mistake])?.play("population")?;
+        let found = stories.of("failed");
+        stories.expect(!found.is_empty(), mistake)?;
+        stories.expect(stories.ended.code == Some(1), "exit code 1")?;
+    }
+    Ok(())
 }
 
 fn each_planted_mistake_is_found(ready: &Ready) -> Result<(), Failed> {

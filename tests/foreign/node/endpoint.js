@@ -30,22 +30,19 @@ const trust = new Trust(given.keys, given['application-id']);
 
 // --- What node-soap is given --------------------------------------------------------------------------------------
 
-// Where characters are kept that XML 1.0 does not have, while the text is XML: the private plane 16.
-const SHELTER = 0x10f000;
+// Begins a character that XML 1.0 does not have, as six digits, while the text is XML; itself it is written so too.
+const SHELTER = '\u{10f000}';
+const sheltered = (code) => SHELTER + code.toString(16).padStart(6, '0');
 
-const isForbidden = (code) => (code > 0 && code < 0x20 && ![9, 10, 13].includes(code)) || code === 0xfffe || code === 0xffff;
+const isForbidden = (code) => (code < 0x20 && ![9, 10, 13].includes(code)) || code === 0xfffe || code === 0xffff;
 
 /** .NET writes `&#x1;`, which the parser refuses, as XML 1.0 has it: such a character waits elsewhere. */
 function shelter(code) {
-  if (isMistaken('control-characters')) return '';
-  return String.fromCodePoint(SHELTER + (code & 0xfff));
+  return isMistaken('control-characters') ? '' : sheltered(code);
 }
 
 function unshelter(text) {
-  return text.replace(/[\u{10f000}-\u{10ffff}]/gu, (found) => {
-    const code = found.codePointAt(0) - SHELTER;
-    return String.fromCharCode(code >= 0xffe ? code | 0xf000 : code);
-  });
+  return text.replace(/\u{10f000}([0-9a-f]{6})/gu, (_, digits) => String.fromCodePoint(parseInt(digits, 16)));
 }
 
 const escaped = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
@@ -65,7 +62,7 @@ function prepare(body) {
   if (/^\s*(<\?[^]*?\?>\s*|<!--[^]*?-->\s*)*<!DOCTYPE/.test(text)) throw new Malformed('a document type definition');
   if (text.trim() === '' || !text.trimStart().startsWith('<')) throw new Malformed('no XML');
   // A raw line end is one LF: the parser leaves CR alone.
-  text = text.replace(/\r\n?/g, '\n');
+  text = text.replace(/\r\n?/g, '\n').replaceAll(SHELTER, sheltered(0x10f000));
   // Comments and CDATA cut a text into pieces, and the parser may keep the last one alone.
   return text.replace(
     /<!--[^]*?-->|<!\[CDATA\[([^]*?)\]\]>|&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,9}));|&([A-Za-z][^;<]*;)/g,
@@ -78,6 +75,7 @@ function prepare(body) {
       if (cdata !== undefined) return escaped(cdata);
       if (hex === undefined && decimal === undefined) return '';
       const code = hex === undefined ? Number(decimal) : parseInt(hex, 16);
+      if (code === 0x10f000) return sheltered(code);
       return isForbidden(code) ? shelter(code) : whole;
     },
   );

@@ -4,13 +4,38 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import sqlite from 'node-sqlite3-wasm';
 
-import { Wrong, parseDefault, parseType, readCell } from './values.js';
+import { Wrong, bareDefault, parseDefault, parseType, readCell } from './values.js';
 
 const NAME_MAX = 128;
 const COLUMNS_MAX = 1024;
 
 const quote = (name) => `"${name.replaceAll('"', '""')}"`;
 const fold = (name) => name.toUpperCase().toLowerCase();
+
+function literal(value) {
+  if (value instanceof Uint8Array) return `X'${Buffer.from(value).toString('hex')}'`;
+  return typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : `${value}`;
+}
+
+const clock = (format, ...more) => `strftime(${[format, 'now', ...more].map(literal).join(', ')})`;
+// SQL Server's functions in SQLite's words.
+const FUNCTIONS = {
+  'getdate()': clock('%Y-%m-%d %H:%M:%f', 'localtime'),
+  current_timestamp: clock('%Y-%m-%d %H:%M:%f', 'localtime'),
+  'getutcdate()': clock('%Y-%m-%d %H:%M:%f'),
+  'sysdatetime()': clock('%Y-%m-%d %H:%M:%f0000', 'localtime'),
+  'sysutcdatetime()': clock('%Y-%m-%d %H:%M:%f0000'),
+  'newid()':
+    "substr(hex(randomblob(4)), 1) || '-' || hex(randomblob(2)) || '-' || hex(randomblob(2)) || '-' || " +
+    "hex(randomblob(2)) || '-' || hex(randomblob(6))",
+};
+
+/** A column's default as SQLite is told it: whoever writes to the mirror by hand gets it too. */
+function declaredDefault(column) {
+  const name = bareDefault(column.default).toLowerCase();
+  if (Object.hasOwn(FUNCTIONS, name)) return ` DEFAULT (${FUNCTIONS[name]})`;
+  return column.fill === null ? '' : ` DEFAULT ${literal(column.fill)}`;
+}
 
 /** A table as a message describes it; the first column is the key. */
 class Table {
@@ -45,17 +70,17 @@ class Table {
     const columns = this.columns.map((column, place) => {
       const declared = place === 0 && column.type.name === 'int' ? 'INTEGER' : column.type.declared();
       const rest = place === 0 ? ' NOT NULL PRIMARY KEY' : column.nullable ? '' : ' NOT NULL';
-      return `${quote(column.name)} ${declared}${rest}`;
+      return `${quote(column.name)} ${declared}${rest}${declaredDefault(column)}`;
     });
     return `CREATE TABLE ${quote(name)} (${columns.join(', ')})`;
   }
-  /** Whether the rows can stay. */
-  canBecome(next) {
+  /** Whether the rows can stay; `hasNull` looks whether one of them is NULL in a column. */
+  canBecome(next, hasNull) {
     if (fold(this.key.name) !== fold(next.key.name) || `${this.key.type}` !== `${next.key.type}`) return false;
     return next.columns.every((column) => {
       const old = this.at.get(fold(column.name));
       if (old === undefined) return column.nullable || column.fill !== null;
-      return column.type.takesAllOf(old.type) && (column.nullable || !old.nullable);
+      return column.type.takesAllOf(old.type) && (column.nullable || !old.nullable || !hasNull(old));
     });
   }
 }
@@ -158,7 +183,11 @@ class Mirror {
     }
     const { table: old, hash, lsn } = known;
     if (hash === table.hash()) return lsn;
-    if (!old.canBecome(table)) {
+    const hasNull = (column) => {
+      const sql = `SELECT 1 FROM ${quote(old.name)} WHERE ${quote(column.name)} IS NULL LIMIT 1`;
+      return this.database.all(sql).length > 0;
+    };
+    if (!old.canBecome(table, hasNull)) {
       this.database.exec(`DROP TABLE ${quote(old.name)}`);
       this.database.exec(table.create(table.name));
       this.set(table, -1n);
@@ -215,9 +244,11 @@ class Mirror {
     const keyAt = columns.indexOf(table.key);
     const names = columns.map((column) => quote(column.name)).join(', ');
     const put = this.database.prepare(
-      `INSERT OR REPLACE INTO ${quote(table.name)} (${names}) VALUES (${columns.map(() => '?').join(', ')})`,
+      `INSERT OR REPLACE INTO ${quote(table.name)} (${names}) VALUES (${columns.map(slot).join(', ')})`,
     );
-    const gone = this.database.prepare(`DELETE FROM ${quote(table.name)} WHERE ${quote(table.key.name)} = ?`);
+    const gone = this.database.prepare(
+      `DELETE FROM ${quote(table.name)} WHERE ${quote(table.key.name)} = ${slot(table.key)}`,
+    );
     try {
       for (const { operation, cells } of rows) {
         const keyText = cells[keyAt] ?? null;
@@ -242,6 +273,10 @@ class Mirror {
   }
 }
 
+// node-sqlite3-wasm ends a text at U+0000: such a text goes in as bytes.
+const slot = (column) => (column.type.isText ? 'CAST(? AS TEXT)' : '?');
+const bound = (value) => (typeof value === 'string' && value.includes('\0') ? Buffer.from(value) : value);
+
 function cell(table, column, key, text) {
   const place = `table \`${table.name}\`, key ${key}, column \`${column.name}\``;
   let value;
@@ -251,5 +286,5 @@ function cell(table, column, key, text) {
     throw error instanceof Wrong ? new Wrong(`${place}: ${error.message}`) : error;
   }
   if (value === null && !column.nullable) throw new Wrong(`${place}: it may not be NULL`);
-  return value;
+  return bound(value);
 }

@@ -114,10 +114,16 @@ export function parseType(text) {
 
 const NOW = ['getdate()', 'getutcdate()', 'sysdatetime()', 'sysutcdatetime()', 'current_timestamp'];
 
-/** The value that rows which are there get in a new column; null where there is no default. */
-export function parseDefault(text, type) {
+/** A default without what SQL Server puts around it. */
+export function bareDefault(text) {
   let rest = text.trim().replace(/^default\b/i, '').trim();
   while (rest.startsWith('(') && rest.endsWith(')')) rest = rest.slice(1, -1).trim();
+  return rest;
+}
+
+/** The value that rows which are there get in a new column; null where there is no default. */
+export function parseDefault(text, type) {
+  const rest = bareDefault(text);
   const lower = rest.toLowerCase();
   if (rest === '' || lower === 'null') return null;
   if (NOW.includes(lower)) return store(new Date().toISOString().slice(0, 23).replace('T', ' '), type);

@@ -30,8 +30,8 @@ INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 ACTION = f"{MESSAGES}/IMirroringClientService/"
 OPERATIONS = ("Authenticate", "TableSchema", "RowData", "Wipe", "ReplicationCompleted")
 BODY_BYTES_MAX = 512 * 1024 * 1024
-# Where characters are kept that XML 1.0 does not have, while the text is XML: the private plane 16.
-SHELTER = 0x10F000
+# Begins a character that XML 1.0 does not have, as six digits, while the text is XML; itself it is written so too.
+SHELTER = "\U0010F000"
 
 
 class Fault(Exception):
@@ -48,7 +48,7 @@ class Malformed(Exception):
 
 
 def is_forbidden(code):
-    return (0 < code < 0x20 and code not in (9, 10, 13)) or code in (0xFFFE, 0xFFFF)
+    return (code < 0x20 and code not in (9, 10, 13)) or code in (0xFFFE, 0xFFFF)
 
 
 REFERENCE = re.compile(r"<!\[CDATA\[.*?\]\]>|<!--.*?-->|&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,9}));", re.DOTALL)
@@ -61,20 +61,16 @@ def shelter(text):
         if found[1] is None and found[2] is None:
             return found[0]
         code = int(found[1], 16) if found[1] else int(found[2])
-        return chr(SHELTER + (code & 0xFFF)) if is_forbidden(code) else found[0]
+        return f"{SHELTER}{code:06x}" if is_forbidden(code) or code == ord(SHELTER) else found[0]
 
-    return REFERENCE.sub(one, text)
+    return REFERENCE.sub(one, text.replace(SHELTER, f"{SHELTER}{ord(SHELTER):06x}"))
 
 
-SHELTERED = re.compile(f"[{chr(SHELTER)}-{chr(SHELTER + 0xFFF)}]")
+SHELTERED = re.compile(f"{SHELTER}([0-9a-f]{{6}})")
 
 
 def unshelter(text):
-    def one(found):
-        code = ord(found[0]) - SHELTER
-        return chr(code | 0xF000 if code >= 0xFFE else code)
-
-    return SHELTERED.sub(one, text)
+    return SHELTERED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def decode(body):

@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from values import Wrong, parse_default, parse_type, read_cell
+from values import NOW, Wrong, bare_default, parse_default, parse_type, read_cell
 
 NAME_MAX = 128
 # 8,000 bytes of names and types are more than any table seen; SQLite itself takes 2,000 columns.
@@ -22,6 +22,25 @@ def fold(name):
     return name.casefold()
 
 
+def literal(value):
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value)
+
+
+# SQL Server's functions in SQLite's words.
+FUNCTIONS = {
+    **{name: "strftime('%Y-%m-%d %H:%M:%f', 'now', 'localtime')" for name in NOW},
+    "getutcdate()": "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    "sysdatetime()": "strftime('%Y-%m-%d %H:%M:%f0000', 'now', 'localtime')",
+    "sysutcdatetime()": "strftime('%Y-%m-%d %H:%M:%f0000', 'now')",
+    "newid()": "substr(hex(randomblob(4)), 1) || '-' || hex(randomblob(2)) || '-' || hex(randomblob(2)) || '-' || "
+    "hex(randomblob(2)) || '-' || hex(randomblob(6))",
+}
+
+
 @dataclass
 class Column:
     name: str
@@ -29,6 +48,13 @@ class Column:
     nullable: bool
     default: str
     fill: object = None
+
+    def declared_default(self):
+        """The default as SQLite is told it: whoever writes to the mirror by hand gets it too."""
+        function = FUNCTIONS.get(bare_default(self.default).lower())
+        if function is not None:
+            return f" DEFAULT ({function})"
+        return "" if self.fill is None else f" DEFAULT {literal(self.fill)}"
 
 
 class Table:
@@ -79,11 +105,11 @@ class Table:
         for place, column in enumerate(self.columns):
             declared = "INTEGER" if place == 0 and column.type.name == "int" else column.type.declared()
             null = "" if column.nullable and place else " NOT NULL"
-            parts.append(f"{quote(column.name)} {declared}{null}{'' if place else ' PRIMARY KEY'}")
+            parts.append(f"{quote(column.name)} {declared}{null}{'' if place else ' PRIMARY KEY'}{column.declared_default()}")
         return f"CREATE TABLE {quote(name)} ({', '.join(parts)})"
 
-    def can_become(self, new):
-        """Whether the rows can stay."""
+    def can_become(self, new, has_null):
+        """Whether the rows can stay; `has_null` looks whether one of them is NULL in a column."""
         if fold(self.key.name) != fold(new.key.name) or self.key.type != new.key.type:
             return False
         for column in new.columns:
@@ -93,7 +119,9 @@ class Table:
                     return False
                 continue
             old = self.columns[there]
-            if not column.type.takes_all_of(old.type) or (old.nullable and not column.nullable):
+            if not column.type.takes_all_of(old.type):
+                return False
+            if old.nullable and not column.nullable and has_null(old):
                 return False
         return True
 
@@ -195,7 +223,12 @@ class Mirror:
         old, hash_, lsn = known
         if hash_ == table.hash():
             return lsn
-        if not old.can_become(table):
+
+        def has_null(column):
+            sql = f"SELECT EXISTS (SELECT 1 FROM {quote(old.name)} WHERE {quote(column.name)} IS NULL)"
+            return self.connection.execute(sql).fetchone()[0] == 1
+
+        if not old.can_become(table, has_null):
             self.connection.execute(f"DROP TABLE {quote(old.name)}")
             self.connection.execute(table.create(table.name))
             self.set(table, -1)

@@ -137,11 +137,17 @@ def parse_type(text):
 NOW = ("getdate()", "getutcdate()", "sysdatetime()", "sysutcdatetime()", "current_timestamp")
 
 
-def parse_default(text, type_):
-    """The value that rows which are there get in a new column; None where there is no default."""
+def bare_default(text):
+    """A default without what SQL Server puts around it."""
     rest = re.sub(r"(?i)^default\b", "", text.strip()).strip()
     while rest.startswith("(") and rest.endswith(")"):
         rest = rest[1:-1].strip()
+    return rest
+
+
+def parse_default(text, type_):
+    """The value that rows which are there get in a new column; None where there is no default."""
+    rest = bare_default(text)
     if not rest or rest.lower() == "null":
         return None
     if rest.lower() in NOW:

@@ -9,9 +9,9 @@ use mirrorlab_engines::sqlite::{self, Durability, explain};
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 use mirrorlab_server::store::{MirrorPlace, MirrorStore};
-use rusqlite::Connection;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
 
 use super::{Mirror, MirrorError, MirrorKind, Mirrors, Rows, SqlError};
 use crate::compare::{Side, SqliteSide};
@@ -53,6 +53,7 @@ impl MirrorKind for SqliteFiles {
             None => SqliteMirrors::in_dir(own),
             Some(template) => SqliteMirrors {
                 template: template.clone(),
+                theirs: true,
                 own,
             },
         }))
@@ -67,6 +68,8 @@ impl MirrorKind for SqliteFiles {
 #[derive(Debug, Clone)]
 pub struct SqliteMirrors {
     template: String,
+    /// Whether somebody else's server makes them, of whose metadata no more is known than the protocol says.
+    theirs: bool,
     /// Holds backups, and the mirrors too where the template leads here.
     own: PathBuf,
 }
@@ -76,6 +79,7 @@ impl SqliteMirrors {
     pub fn in_dir(dir: PathBuf) -> SqliteMirrors {
         SqliteMirrors {
             template: dir.join(OWN_NAME).to_string_lossy().into_owned(),
+            theirs: false,
             own: dir,
         }
     }
@@ -90,6 +94,7 @@ impl Mirrors for SqliteMirrors {
         Box::new(SqliteMirror {
             context: context.to_owned(),
             path: self.path(context),
+            theirs: self.theirs,
             own: self.own.clone(),
         })
     }
@@ -113,6 +118,7 @@ impl Mirrors for SqliteMirrors {
 struct SqliteMirror {
     context: String,
     path: PathBuf,
+    theirs: bool,
     own: PathBuf,
 }
 
@@ -149,8 +155,7 @@ impl Mirror for SqliteMirror {
     }
 
     fn run(&self, statements: &[String]) -> Result<Rows, SqlError> {
-        let connection = sqlite::open(&self.path, false, Durability::Fast, BUSY_WAIT)
-            .map_err(|error| self.failed(error))?;
+        let connection = open(&self.path, false).map_err(|error| self.failed(explain(&error)))?;
         let mut answer = Vec::new();
         for sql in statements {
             answer = ask(&connection, sql).map_err(|error| SqlError::Statement {
@@ -170,6 +175,10 @@ impl Mirror for SqliteMirror {
     }
 
     fn invalidate(&self, table: Option<&str>) -> Result<(), MirrorError> {
+        if self.theirs {
+            let connection = open(&self.path, false).map_err(|error| self.failed(explain(&error)))?;
+            return by_hand(&connection, &self.context, table).map_err(|why| self.failed(why));
+        }
         let store = SqliteStore::new(SqliteOptions {
             durability: Durability::Fast,
             busy_wait: BUSY_WAIT,
@@ -178,6 +187,44 @@ impl Mirror for SqliteMirror {
         let place = MirrorPlace::SqliteFile(self.path.clone());
         let set = store.invalidate(&self.context, &place, table);
         set.map(drop).map_err(|error| self.failed(error))
+    }
+}
+
+/// A mirror as it is: somebody else's server need not get along with another journal.
+fn open(path: &Path, create: bool) -> rusqlite::Result<Connection> {
+    if create {
+        // SQLite would make it for all to read. Why it cannot be made, opening it says.
+        let _ = sqlite::make(path);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    Ok(connection)
+}
+
+/// Sets LSNs to -1 as a person does who knows the documented metadata and no more.
+fn by_hand(connection: &Connection, context: &str, table: Option<&str>) -> Result<(), String> {
+    let metadata = sqlite::quote(&format!("{context}_mirroring"));
+    let set = || -> rusqlite::Result<usize> {
+        let mut statement = connection.prepare(&format!("SELECT tablename FROM {metadata}"))?;
+        let listed = statement
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
+        let mut count = 0;
+        for name in listed
+            .iter()
+            .filter(|name| table.is_none_or(|t| same_name(name, t)))
+        {
+            count += connection.execute(
+                &format!("UPDATE {metadata} SET LSN = -1 WHERE tablename = ?1"),
+                [name],
+            )?;
+        }
+        Ok(count)
+    };
+    match (set().map_err(|error| explain(&error))?, table) {
+        (0, Some(table)) => Err(format!("{metadata} has no row for {table}")),
+        _ => Ok(()),
     }
 }
 
@@ -215,9 +262,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
             explain(&error)
         )
     };
-    let opened = |error: sqlite::OpenError| error.to_string();
-    let source = sqlite::open(from, false, Durability::Fast, BUSY_WAIT).map_err(opened)?;
-    let mut target = sqlite::open(to, true, Durability::Fast, BUSY_WAIT).map_err(opened)?;
+    let source = open(from, false).map_err(failed)?;
+    let mut target = open(to, true).map_err(failed)?;
     let backup = rusqlite::backup::Backup::new(&source, &mut target).map_err(failed)?;
     backup
         .run_to_completion(1000, Duration::ZERO, None)
