@@ -172,7 +172,10 @@ fn conformance_that_cannot_begin() {
     .to_vec();
     insta::assert_snapshot!("conformance_cannot_begin", texts.join("\n"));
     // No report: none is left that is empty, and the old one stays.
-    assert!(!dir.path().join("new.json").exists());
+    begin(&["--json", "first.json", "--html", "nowhere/report.html"]);
+    for file in ["new.json", "first.json"] {
+        assert!(!dir.path().join(file).exists(), "{file}");
+    }
     let old = std::fs::read_to_string(dir.path().join("old.json")).unwrap();
     assert_eq!(old, "the report of yesterday");
 }
@@ -290,6 +293,58 @@ fn two_databases() {
     );
     insta::assert_snapshot!(text);
     assert!(!dir.path().join("none.db").exists());
+}
+
+/// Where nothing could be compared, nothing is equal.
+#[test]
+fn what_cannot_be_compared_is_not_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let contact = |name: &str| {
+        format!(
+            "CREATE TABLE contact (contact_id INTEGER NOT NULL PRIMARY KEY, name {name}); INSERT INTO contact VALUES (1, NULL)"
+        )
+    };
+    for (file, sql) in [
+        ("left.db", contact("nvarchar(219)")),
+        ("wider.db", contact("nvarchar(300)")),
+        ("dated.db", contact("datetime")),
+        (
+            "other.db",
+            "CREATE TABLE y_other (id INTEGER NOT NULL PRIMARY KEY)".to_owned(),
+        ),
+    ] {
+        drop(sqlite(&dir.path().join(file), &sql));
+    }
+    let compare = |rest: &[&str]| told(dir.path(), &[&["compare", "left.db"], rest].concat());
+    let rows = compare(&["wider.db", "--common", "--rows-only"]);
+    assert!(rows.ends_with("exit 0\n"), "{rows}");
+    let dated = compare(&["dated.db", "--common", "--rows-only"]);
+    assert!(
+        dated.contains("nvarchar(219)") && dated.ends_with("exit 1\n"),
+        "{dated}"
+    );
+    let nothing = compare(&["other.db", "--common"]);
+    assert!(
+        nothing.ends_with(
+            "! error: there is nothing to compare: left.db and other.db have no table in common\nexit 4\n"
+        ),
+        "{nothing}"
+    );
+}
+
+/// What could not be run again has not been shown to hold.
+#[test]
+fn a_kept_history_that_breaks_is_told_by_the_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("fuzz-failures")).unwrap();
+    std::fs::write(
+        dir.path().join("fuzz-failures/kept.yaml"),
+        "id: kept\ntitle: t\ncites: c\nsource: {tables: {contact: 1}}\nsteps:\n  - sql: delete from nowhere\n  - mirror\n",
+    )
+    .unwrap();
+    let text = told(dir.path(), &["fuzz", "--cases", "1"]);
+    assert!(text.contains("BROKEN fuzz-failures/kept.yaml"), "{text}");
+    assert!(text.ends_with("exit 4\n"), "{text}");
 }
 
 #[test]

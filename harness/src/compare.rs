@@ -85,7 +85,7 @@ pub struct Options {
     pub columns: Option<Vec<String>>,
     /// Tables and columns to leave out.
     pub ignore: Vec<Ignore>,
-    /// Whether types, nullability, defaults and keys may differ.
+    /// Whether types, nullability, defaults and keys may differ. Types whose values cannot be compared may not.
     pub rows_only: bool,
     /// At most this many findings of one table are kept, and of each kind at least one; all are counted.
     pub findings_per_table_max: usize,

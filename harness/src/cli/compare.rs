@@ -96,6 +96,12 @@ pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
     let mut ignore = args.ignore;
     ignore.extend(expected_differences(&lefts, &rights));
     if args.common {
+        let both = |table: &SideTable| rights.iter().any(|t| same_name(&t.name, &table.name));
+        if !lefts.iter().any(|table| !is_metadata(table) && both(table)) {
+            return Err(CliError::broken(format!(
+                "there is nothing to compare: {left_place} and {right_place} have no table in common"
+            )));
+        }
         ignore.extend(on_one_side(&lefts, &rights));
     }
     let options = Options {

@@ -115,10 +115,7 @@ pub fn run(args: ConformanceArgs) -> Result<Exit, CliError> {
         }
     })
     .map_err(|error| {
-        for file in made {
-            // An empty file would be taken for a report.
-            let _ = std::fs::remove_file(file);
-        }
+        forget(&made);
         match error {
             RunError::Usage(text) => CliError::usage(text),
             RunError::NoEndpoint(text) | RunError::Broken(text) => CliError::broken(text),
@@ -146,7 +143,7 @@ pub fn run(args: ConformanceArgs) -> Result<Exit, CliError> {
 /// there stays until there is a new report; the files that were not there are given back.
 fn writable<'a>(files: &[&'a Path]) -> Result<Vec<&'a Path>, CliError> {
     let mut made = Vec::new();
-    for (at, file) in files.iter().enumerate() {
+    let asked = files.iter().enumerate().try_for_each(|(at, file)| {
         if files[..at].contains(file) {
             return Err(CliError::usage(format!(
                 "{}: two reports cannot go into one file",
@@ -162,8 +159,19 @@ fn writable<'a>(files: &[&'a Path]) -> Result<Vec<&'a Path>, CliError> {
         if is_new {
             made.push(*file);
         }
+        Ok(())
+    });
+    if asked.is_err() {
+        forget(&made);
     }
-    Ok(made)
+    asked.map(|()| made)
+}
+
+/// Takes files away that were made for reports which there are not: empty ones would be taken for reports.
+fn forget(made: &[&Path]) {
+    for file in made {
+        let _ = std::fs::remove_file(file);
+    }
 }
 
 fn write(file: &Path, text: &str) -> Result<(), CliError> {

@@ -173,10 +173,16 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
         args.seed,
         progress.coverage.text()
     ))?;
-    Ok(match (old, new) {
-        (old, Exit::Held) => old,
-        (_, new) => new,
-    })
+    Ok(worse(new, old))
+}
+
+/// How both ended together, as a run of scenarios has it.
+fn worse(one: Exit, other: Exit) -> Exit {
+    match (one, other) {
+        (Exit::Held, only) | (only, Exit::Held) => only,
+        (Exit::Failed, Exit::Failed) => Exit::Failed,
+        _ => Exit::Broken,
+    }
 }
 
 /// What is going to be drawn, for the first line.
@@ -207,19 +213,26 @@ fn again(args: &FuzzArgs, ground: &Ground) -> Result<Exit, CliError> {
     for scenario in &kept {
         match failures::run(scenario, ground).verdict {
             Verdict::Failed { failures } => {
-                exit = Exit::Failed;
+                exit = worse(exit, Exit::Failed);
                 tell(&format!("FAIL {} still fails\n", scenario.file.display()))?;
                 for failure in failures {
                     tell(&failure.text())?;
                 }
             }
+            // What could not be run has not been shown to hold.
             Verdict::Broken { reason } => {
-                if exit == Exit::Held {
-                    exit = Exit::Broken;
-                }
+                exit = worse(exit, Exit::Broken);
                 tell(&format!("BROKEN {}: {reason}\n", scenario.file.display()))?;
             }
-            Verdict::Held | Verdict::Skipped { .. } => {}
+            Verdict::Skipped { reasons } => {
+                exit = worse(exit, Exit::Broken);
+                let reasons = reasons.join("; ");
+                tell(&format!(
+                    "BROKEN {}: skipped: {reasons}\n",
+                    scenario.file.display()
+                ))?;
+            }
+            Verdict::Held => {}
         }
     }
     if !kept.is_empty() {

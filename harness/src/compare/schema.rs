@@ -62,8 +62,15 @@ pub(super) fn compare(
         match b.position(&column.name) {
             None => recorder.add(Finding::of_column(Kind::ColumnMissing, &column.name)),
             Some(other) => {
+                let other_column = &b.columns[other];
                 if !options.rows_only {
-                    columns(column, &b.columns[other], recorder);
+                    columns(column, other_column, recorder);
+                } else if !comparable(column.ty, other_column.ty) {
+                    // Types may differ there, but nobody could say that these cells are equal.
+                    recorder.add(
+                        Finding::of_column(Kind::ColumnType, &column.name)
+                            .with(column.ty.to_string(), other_column.ty.to_string()),
+                    );
                 }
                 pairs.push((at, other));
             }
