@@ -340,6 +340,9 @@ fn customers_data_are_nobody_elses() {
         }
     }
     assert!(found >= 10, "{found} files");
+    // A server that is a process of its own reads its key from a file.
+    run(trial.dir(), &["run", "one.yaml", "--process", "--keep", "child"]).expect(0);
+    check(&trial.path("child/one/application-private-key.pem"), &mut found);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! are there.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use mirrorlab_engines::private;
 use mirrorlab_simulator::capture::form::Call;
 use mirrorlab_simulator::capture::redact::Redaction;
 
@@ -30,7 +31,7 @@ impl Files {
     /// The system's, where the directory cannot be made, read, or written into.
     pub fn new(dir: &Path, redaction: Redaction, tell: Tell) -> io::Result<Files> {
         if !dir.is_dir() {
-            make_directory(dir)?;
+            private::create_dir_all(dir)?;
         }
         let mut last_number = 0;
         for entry in fs::read_dir(dir)? {
@@ -44,7 +45,7 @@ impl Files {
         }
         // Asked before a call is taken: SuperOffice's next cycle is far away.
         let probe = dir.join(".mirrorlab-probe");
-        write_private(&probe, b"")?;
+        private::write(&probe, b"")?;
         fs::remove_file(&probe)?;
         Ok(Files {
             dir: dir.to_owned(),
@@ -79,7 +80,7 @@ impl Files {
         let call = call.redact(self.redaction);
         let path = self.dir.join(call.file_name());
         let beside = path.with_extension("part");
-        let written = write_private(&beside, &call.write()).and_then(|()| fs::rename(&beside, &path));
+        let written = private::write(&beside, &call.write()).and_then(|()| fs::rename(&beside, &path));
         match written {
             Ok(()) => {
                 self.written.fetch_add(1, Ordering::SeqCst);
@@ -97,26 +98,4 @@ impl Files {
             }
         }
     }
-}
-
-fn make_directory(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(dir)
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)?.write_all(bytes)
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use mirrorlab_engines::private;
 use mirrorlab_protocol::names::SERVICE_FILE;
 
 use super::builtin::trusted_dir;
@@ -81,7 +82,8 @@ impl Host {
         let key = set.application_key.to_pem();
         let key = key.map_err(|error| HostError(error.to_string()))?;
         let path = settings.dir.join(APPLICATION_KEY);
-        std::fs::write(&path, key.as_str()).map_err(|error| HostError(format!("{}: {error}", path.display())))
+        private::write(&path, key.as_bytes())
+            .map_err(|error| HostError(format!("{}: {error}", path.display())))
     }
 }
 
