@@ -27,6 +27,7 @@ use mirrorlab_simulator::capture::form::claims_of;
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 
 use crate::report::Failure;
+use crate::scenario::rename::with_names;
 use load::{Item, Recorded};
 
 /// The rule that replayed calls are held against.
@@ -76,8 +77,6 @@ pub struct Replayed {
     pub failures: Vec<Failure>,
     /// Why its answer was not compared, where it was not.
     pub not_compared: Option<String>,
-    /// Whether it was sent at all.
-    pub was_sent: bool,
 }
 
 /// A replay that cannot go on.
@@ -178,7 +177,6 @@ impl<'r> Replay<'r> {
             },
             failures: Vec::new(),
             not_compared: None,
-            was_sent: false,
         };
         let unsent = |replayed: Replayed, why: &str| {
             Ok(Replayed {
@@ -202,7 +200,6 @@ impl<'r> Replay<'r> {
             body,
         };
         let answered = self.endpoint.call(&call);
-        replayed.was_sent = true;
         let check = Check {
             item,
             step: &replayed.name,
@@ -363,11 +360,7 @@ impl Check<'_> {
 
     /// A text of then, with the tenants' names of now.
     fn of_now(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (old, new) in &self.options.renamed {
-            text = text.replace(old, new);
-        }
-        text
+        with_names(text, &self.options.renamed)
     }
 
     fn compare(&self, status: u16, then: &Said, now: &Said, reply: &Reply) -> Vec<Failure> {

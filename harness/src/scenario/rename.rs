@@ -17,11 +17,7 @@ impl Scenario {
             .iter()
             .filter_map(|tenant| Some((tenant.context.value.clone(), name(&tenant.context)?)))
             .collect();
-        let in_text = |text: &mut String| {
-            for (old, new) in &names {
-                *text = text.replace(old.as_str(), new);
-            }
-        };
+        let in_text = |text: &mut String| *text = with_names(text, &names);
         let whole = |context: &mut Spanned<String>| {
             if let Some(new) = name(&context.value) {
                 context.value = new;
@@ -67,10 +63,56 @@ impl Scenario {
     }
 }
 
+/// A text with other names in it, each old one by its new one. No new name is taken for an old one, and of two old names that
+/// begin alike the longer one is meant.
+pub fn with_names(text: &str, names: &[(String, String)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let fits = names
+            .iter()
+            .filter(|(old, _)| !old.is_empty() && rest.starts_with(old.as_str()));
+        match fits.max_by_key(|(old, _)| old.len()) {
+            Some((old, new)) => {
+                out.push_str(new);
+                rest = &rest[old.len()..];
+            }
+            None => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    out
+}
+
 fn each<T>(expect: &mut PerTenant<T>, whole: &dyn Fn(&mut Spanned<String>), change: &dyn Fn(&mut T)) {
     expect.all.iter_mut().for_each(change);
     for (context, expect) in &mut expect.tenants {
         whole(context);
         change(expect);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_names;
+
+    #[test]
+    fn names_that_begin_alike_or_change_places_are_told_apart() {
+        let names = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            let owned = |(old, new): &(&str, &str)| ((*old).to_owned(), (*new).to_owned());
+            pairs.iter().map(owned).collect()
+        };
+        let text = "Cust1, Cust10: «Cust1»";
+        assert_eq!(
+            with_names(text, &names(&[("Cust1", "A"), ("Cust10", "B")])),
+            "A, B: «A»"
+        );
+        assert_eq!(
+            with_names(text, &names(&[("Cust1", "Cust10"), ("Cust10", "Cust1")])),
+            "Cust10, Cust1: «Cust10»"
+        );
+        assert_eq!(with_names(text, &[]), text);
     }
 }
