@@ -17,6 +17,7 @@ use super::{Mirror, MirrorError, MirrorKind, Mirrors, Rows, SqlError};
 use crate::compare::{MssqlSide, Side, SqliteSide};
 use crate::run::mssql::{Databases, WorldDatabases};
 use crate::run::needs::Need;
+use crate::run::runner::quoted;
 use crate::run::world::WorldError;
 
 /// Databases on a server.
@@ -39,7 +40,7 @@ impl MirrorKind for MssqlDatabases {
     }
 
     fn flags(&self) -> String {
-        format!(" --mirror {}", self.0.shown())
+        format!(" --mirror {}", quoted(&self.0.shown()))
     }
 
     fn open(&self, _dir: &Path) -> Result<Arc<dyn Mirrors>, WorldError> {
@@ -72,7 +73,8 @@ impl Mirrors for MssqlMirrors {
     fn of(&self, context: &str) -> Box<dyn Mirror> {
         Box::new(MssqlMirror {
             context: context.to_owned(),
-            database: self.0.databases.known(context),
+            // A server that is a process of its own makes it without asking here.
+            database: self.0.databases.name(context),
             world: Arc::clone(&self.0),
         })
     }

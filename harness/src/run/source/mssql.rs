@@ -10,6 +10,7 @@ use super::{SourceKind, Sources, TableFilter};
 use crate::compare::{MssqlSide, Side};
 use crate::run::mssql::{Databases, WorldDatabases};
 use crate::run::needs::Need;
+use crate::run::runner::quoted;
 use crate::run::world::WorldError;
 
 /// Databases on a server.
@@ -40,7 +41,7 @@ impl SourceKind for MssqlDatabases {
     }
 
     fn flags(&self) -> String {
-        format!(" --source {}", self.0.shown())
+        format!(" --source {}", quoted(&self.0.shown()))
     }
 
     fn open(&self, _dir: &Path) -> Result<Arc<dyn Sources>, WorldError> {
