@@ -32,7 +32,8 @@ pub struct CaptureError {
     pub what: String,
 }
 
-fn place(line: usize, column: usize) -> String {
+/// `:3:14`, or as much of it as is known.
+pub(crate) fn place(line: usize, column: usize) -> String {
     match (line, column) {
         (0, _) => String::new(),
         (line, 0) => format!(":{line}"),

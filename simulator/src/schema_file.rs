@@ -32,7 +32,7 @@ use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::{Column, SchemaError, Table, check_distinct};
 use mirrorlab_protocol::types::ColumnType;
 
-use crate::capture::{self, CaptureError};
+use crate::capture::{self, CaptureError, place};
 
 /// A schema that was read from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +65,6 @@ pub struct SchemaFileError {
     pub column: usize,
     /// What is wrong with it.
     pub what: String,
-}
-
-fn place(line: usize, column: usize) -> String {
-    match (line, column) {
-        (0, _) => String::new(),
-        (line, 0) => format!(":{line}"),
-        (line, column) => format!(":{line}:{column}"),
-    }
 }
 
 impl From<CaptureError> for SchemaFileError {

@@ -27,13 +27,11 @@ pub enum Property {
     Refused,
     /// `fuzz-told`
     Told,
-    /// `fuzz-below`
-    Below,
 }
 
 impl Property {
     /// All of them.
-    pub const ALL: [Property; 13] = [
+    pub const ALL: [Property; 12] = [
         Property::Cycle,
         Property::Sent,
         Property::Equal,
@@ -46,7 +44,6 @@ impl Property {
         Property::Trust,
         Property::Refused,
         Property::Told,
-        Property::Below,
     ];
 
     /// Its id.
@@ -64,7 +61,6 @@ impl Property {
             Property::Trust => "fuzz-trust",
             Property::Refused => "fuzz-refused",
             Property::Told => "fuzz-told",
-            Property::Below => "fuzz-below",
         }
     }
 
@@ -85,7 +81,6 @@ impl Property {
             Property::Trust => "a call is let in by its own token alone, and only then",
             Property::Refused => "what cannot be done is refused, and the answer says so",
             Property::Told => "what went wrong stands in the partner's log",
-            Property::Below => "whatever order calls come in, the mirror is what they say",
         }
     }
 }

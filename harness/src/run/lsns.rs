@@ -7,15 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::message::{self, LSN_INVALID, Request, ResponseDetail, TableLsn};
 use mirrorlab_protocol::names::{Operation, fold};
-use mirrorlab_protocol::soap::{self, Peek};
-use mirrorlab_protocol::token::CONTEXT_CLAIM;
+use mirrorlab_protocol::soap;
 use mirrorlab_protocol::xml::{self, Reader};
 use mirrorlab_simulator::authority::Tokens;
+use mirrorlab_simulator::capture::form::tenant_of;
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 
 use super::faults::replace_token;
@@ -211,17 +209,6 @@ fn touched(body: &[u8]) -> BTreeMap<String, Option<i64>> {
         _ => {}
     }
     touched
-}
-
-/// The tenant that a call's token names.
-fn tenant_of(body: &[u8]) -> Option<String> {
-    let Peek::Head(head) = soap::peek(body, true) else {
-        return None;
-    };
-    let token = head.token?;
-    let claims = URL_SAFE_NO_PAD.decode(token.trim().split('.').nth(1)?).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-    claims[CONTEXT_CLAIM].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod values;
 use std::time::Duration;
 
 use mirrorlab_protocol::datetime::DateTime;
-use mirrorlab_protocol::schema::{Column, Table};
+use mirrorlab_protocol::schema::Column;
 
 use self::doc::Doc;
 use super::model::{
@@ -416,11 +416,6 @@ fn fault_kind(kind: &FaultKind) -> (&'static str, Doc) {
             .map(|(key, word, _)| (*key, Doc::text(word)))
             .expect("every kind without a value of its own is among the named ones"),
     }
-}
-
-/// A table's columns by name, for a person's eye: as the file says them.
-pub fn columns_text(table: &Table) -> String {
-    columns(table.columns.iter()).flow()
 }
 
 #[cfg(test)]
