@@ -7,18 +7,28 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::run::TargetArgs;
 use super::{CliError, Exit, print, tell, values};
 use crate::defects::catalogue;
-use crate::fuzz::case::Ground;
+use crate::fuzz::case::{Ground, WORLD_SEED};
+use crate::fuzz::failures;
 use crate::fuzz::fuzzer::{End, Fuzzer, Limits, Progress};
 use crate::fuzz::shrink::shrink;
-use crate::fuzz::{draw, failures};
 use crate::report::Verdict;
+use crate::run::foreign::TargetError;
 use crate::run::host::Transport;
 use crate::run::keys::RunKeys;
+use crate::run::runner::quoted;
+use crate::run::world::WorldSettings;
 
 /// How many cases there are where nothing says how many.
 const CASES_DEFAULT: u64 = 1000;
+/// The same against an endpoint that is not ours.
+const FOREIGN_CASES_DEFAULT: u64 = 50;
+
+/// The built-in server's mirrors are SQLite files here.
+const MIRROR_HELP: &str = "Where the endpoint's mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path \
+     with {context} in it; without it rows are not compared";
 
 /// The flags of `mirrorlab fuzz`.
 #[derive(Debug, Clone, Args)]
@@ -28,12 +38,19 @@ restores, lost weeks, faults, wrong tokens, several tenants. Each is run in
 this process, without HTTPS, and a model of the rules says what every step of it
 must come to. What fails is made small, and kept as a scenario file.
 
+With --endpoint the histories are made of what is possible from outside, 50 of
+them unless --cases, --cycles or --time says otherwise; each has tenants of its
+own, which stay there. Without --mirror answers and LSNs alone are judged.
+
 Examples:
   mirrorlab fuzz                              1000 histories
   mirrorlab fuzz --seed 7 --time 10min --jobs 2
   mirrorlab fuzz --seed 7 --case 31           one history again
   mirrorlab fuzz --seed 7 --case 31 --print   the same as a scenario file
-  mirrorlab run fuzz-failures                 what failed once")]
+  mirrorlab run fuzz-failures                 what failed once
+  mirrorlab fuzz --endpoint https://localhost:8443/MirroringClientService.svc \\
+      --keys keys --mirror sqlite:mirrors --time 5min")]
+#[command(mut_arg("mirror", |arg| arg.help(MIRROR_HELP)))]
 pub struct FuzzArgs {
     /// Draw everything from this seed
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -60,7 +77,7 @@ pub struct FuzzArgs {
     #[arg(long, value_name = "DIR", default_value = "fuzz-failures")]
     pub failures: PathBuf,
     /// Fuzz the broken server with this id, see `mirrorlab defects`
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "endpoint")]
     pub defect: Option<String>,
     /// Do not make small what fails
     #[arg(long)]
@@ -68,6 +85,9 @@ pub struct FuzzArgs {
     /// Keep every history's databases and messages in this directory
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+    /// An endpoint that is not ours.
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// Runs the command.
@@ -75,30 +95,43 @@ pub struct FuzzArgs {
 /// # Errors
 /// [`CliError`].
 pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
-    if let (true, Some(case)) = (args.print, args.case) {
-        let history = draw::history(args.seed, case);
-        print(&crate::scenario::emit::emit(&history.scenario))?;
-        return Ok(Exit::Held);
-    }
     let place = place()?;
-    let transport = match &args.defect {
-        None => Transport::InProcess,
-        Some(id) => Transport::Defective(catalogue::find(id).ok_or_else(|| {
-            CliError::usage(format!(
-                "there is no defect `{id}`; `mirrorlab defects` lists them"
-            ))
-        })?),
+    // It calls an endpoint that is not ours, to the end.
+    let runtime;
+    let world = match (args.target.target()?, &args.target.mirror) {
+        (Some(target), _) => {
+            runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
+            let world = target.settings(WORLD_SEED, runtime.handle());
+            world.map_err(|error| match error {
+                TargetError::Usage(text) => CliError::usage(text),
+                TargetError::NoEndpoint(text) => CliError::broken(text),
+            })?
+        }
+        (None, Some(_)) => {
+            return Err(CliError::usage(
+                "--mirror: it is an endpoint's; without --endpoint each history has mirrors of its own",
+            ));
+        }
+        (None, None) => {
+            let keys = RunKeys::fixed().map_err(CliError::broken)?;
+            WorldSettings::new(keys, WORLD_SEED, transport(args.defect.as_deref())?)
+        }
     };
     if let Some(dir) = &args.keep {
         std::fs::create_dir_all(dir)
             .map_err(|why| CliError::usage(format!("--keep {}: {why}", dir.display())))?;
     }
-    let ground = Ground {
-        keys: RunKeys::fixed().map_err(CliError::broken)?,
-        transport,
-        dir: args.keep.clone().unwrap_or_else(|| place.path().to_owned()),
-        keep: args.keep.is_some(),
-    };
+    let dir = args.keep.clone().unwrap_or_else(|| place.path().to_owned());
+    let mut ground = Ground::of(world, dir);
+    ground.keep = args.keep.is_some();
+    if let (true, Some(case)) = (args.print, args.case) {
+        let history = ground.draw(args.seed, case);
+        print(&crate::scenario::emit::emit(&history.scenario))?;
+        return Ok(Exit::Held);
+    }
     let limits = match args.case {
         Some(_) => Limits {
             cases: Some(1),
@@ -106,6 +139,7 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
         },
         None => Limits {
             cases: match (args.cases, args.cycles, args.time) {
+                (None, None, None) if ground.is_foreign() => Some(FOREIGN_CASES_DEFAULT),
                 (None, None, None) => Some(CASES_DEFAULT),
                 (cases, ..) => cases,
             },
@@ -113,7 +147,17 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
             time: args.time,
         },
     };
-    tell(&format!("seed {}, {}\n", args.seed, said(&args, &limits)))?;
+    let named = ground.world.tenants.beginning();
+    let named = named.map(|beginning| format!(", tenants {beginning}…"));
+    tell(&format!(
+        "seed {}, {}{}\n",
+        args.seed,
+        said(&args, &limits),
+        named.unwrap_or_default()
+    ))?;
+    if ground.world.mirrors.is_none() {
+        tell("rows are not compared, only answers and LSNs: no --mirror was given\n")?;
+    }
     let old = again(&args, &ground)?;
     let fuzzer = Fuzzer {
         ground: &ground,
@@ -139,11 +183,9 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
             history,
             broken,
         } => {
-            let quiet = Ground {
-                dir: place.path().to_owned(),
-                keep: false,
-                ..ground.clone()
-            };
+            let mut quiet = ground.clone();
+            quiet.dir = place.path().to_owned();
+            quiet.keep = false;
             let (history, broken, runs) = match args.no_shrink {
                 true => (*history, *broken, 0),
                 false => {
@@ -151,12 +193,12 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
                     (small.history, small.broken, small.runs)
                 }
             };
-            let text = failures::text(&history, &broken, args.seed, case);
+            let text = failures::text(&history, &broken, args.seed, case, &flags(&args));
             let file = failures::keep(&args.failures, &history, &text).map_err(|why| {
                 CliError::broken(format!("cannot write into {}: {why}", args.failures.display()))
             })?;
-            let repeat = repeat(&file, args.defect.as_deref());
-            let failure = failures::report(&broken, &file, &text, args.seed, repeat);
+            let repeat = repeat(&file, &args);
+            let failure = failures::report(&history, &broken, &file, &text, args.seed, repeat);
             tell(&format!(
                 "\nFAIL case {case}: {}, made small in {runs} runs\n{}\n{text}\n",
                 failure.check,
@@ -185,6 +227,19 @@ fn worse(one: Exit, other: Exit) -> Exit {
     }
 }
 
+/// The server of this process, sound or with a defect.
+fn transport(defect: Option<&str>) -> Result<Transport, CliError> {
+    let Some(id) = defect else {
+        return Ok(Transport::InProcess);
+    };
+    match catalogue::find(id) {
+        Some(defect) => Ok(Transport::Defective(defect)),
+        None => Err(CliError::usage(format!(
+            "there is no defect `{id}`; `mirrorlab defects` lists them"
+        ))),
+    }
+}
+
 /// What is going to be drawn, for the first line.
 fn said(args: &FuzzArgs, limits: &Limits) -> String {
     if let Some(case) = args.case {
@@ -199,6 +254,7 @@ fn said(args: &FuzzArgs, limits: &Limits) -> String {
             .iter()
             .map(|id| format!("a server with the defect {id}")),
     );
+    parts.extend(args.target.endpoint.clone());
     parts.join(", ")
 }
 
@@ -211,7 +267,7 @@ fn again(args: &FuzzArgs, ground: &Ground) -> Result<Exit, CliError> {
         failures::kept(&args.failures).map_err(|e| CliError::scenario(e.render(110, false).trim_end()))?;
     let mut exit = Exit::Held;
     for scenario in &kept {
-        match failures::run(scenario, ground).verdict {
+        match ground.run(scenario).verdict {
             Verdict::Failed { failures } => {
                 exit = worse(exit, Exit::Failed);
                 tell(&format!("FAIL {} still fails\n", scenario.file.display()))?;
@@ -224,6 +280,12 @@ fn again(args: &FuzzArgs, ground: &Ground) -> Result<Exit, CliError> {
                 exit = worse(exit, Exit::Broken);
                 tell(&format!("BROKEN {}: {reason}\n", scenario.file.display()))?;
             }
+            // Not all that failed in process is possible at an endpoint that is not ours.
+            Verdict::Skipped { reasons } if ground.is_foreign() => tell(&format!(
+                "skipped {}: {}\n",
+                scenario.file.display(),
+                reasons.join("; ")
+            ))?,
             Verdict::Skipped { reasons } => {
                 exit = worse(exit, Exit::Broken);
                 let reasons = reasons.join("; ");
@@ -248,10 +310,20 @@ fn again(args: &FuzzArgs, ground: &Ground) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-fn repeat(file: &Path, defect: Option<&str>) -> String {
-    match defect {
-        None => format!("mirrorlab run {} --in-process", file.display()),
-        Some(id) => format!("mirrorlab defects {} --only {id}", file.display()),
+/// The flags that name the server, each after a blank.
+fn flags(args: &FuzzArgs) -> String {
+    match &args.defect {
+        Some(id) => format!(" --defect {id}"),
+        None => args.target.repeat_flags(),
+    }
+}
+
+fn repeat(file: &Path, args: &FuzzArgs) -> String {
+    let file = quoted(&file.display().to_string());
+    match (&args.defect, &args.target.endpoint) {
+        (Some(id), _) => format!("mirrorlab defects {file} --only {id}"),
+        (None, Some(_)) => format!("mirrorlab run {file}{}", args.target.repeat_flags()),
+        (None, None) => format!("mirrorlab run {file} --in-process"),
     }
 }
 

@@ -1,10 +1,12 @@
 //! One case: a history, written as its file, read again, and run.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::draw::History;
+use super::draw::{self, History};
 use super::property::Property;
-use crate::report::{Failure, Verdict};
+use crate::report::{Failure, ScenarioResult, Verdict};
 use crate::run::host::Transport;
 use crate::run::keys::RunKeys;
 use crate::run::runner::{self, RunSettings};
@@ -21,14 +23,59 @@ pub const WORLD_SEED: u64 = 1;
 /// Where cases run.
 #[derive(Clone)]
 pub struct Ground {
-    /// Keys of all cases.
-    pub keys: RunKeys,
-    /// How calls reach the server, and which server it is.
-    pub transport: Transport,
+    /// What every world is given: keys, the server and how calls reach it, where mirrors are.
+    pub world: WorldSettings,
     /// Worlds are made in here, a directory each.
     pub dir: PathBuf,
     /// Whether worlds stay, with every message.
     pub keep: bool,
+    /// Counts runs. The mirrors of an endpoint that is not ours outlive them, so each has tenants of its own.
+    runs: Arc<AtomicUsize>,
+}
+
+impl Ground {
+    /// A server of our own.
+    pub fn new(keys: RunKeys, transport: Transport, dir: PathBuf) -> Ground {
+        Ground::of(WorldSettings::new(keys, WORLD_SEED, transport), dir)
+    }
+
+    /// Any server.
+    pub fn of(world: WorldSettings, dir: PathBuf) -> Ground {
+        Ground {
+            world,
+            dir,
+            keep: false,
+            runs: Arc::default(),
+        }
+    }
+
+    /// Whether the server is not ours, so that not every step is possible.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.world.transport, Transport::Foreign(_))
+    }
+
+    /// Draws a case of which every step is possible here.
+    pub fn draw(&self, seed: u64, case: u64) -> History {
+        match self.is_foreign() {
+            true => draw::history_possible(seed, case, &self.world),
+            false => draw::history(seed, case),
+        }
+    }
+
+    /// Runs a scenario.
+    pub fn run(&self, scenario: &Scenario) -> ScenarioResult {
+        let settings = RunSettings {
+            world: WorldSettings {
+                keep_messages: self.keep,
+                ..self.world.clone()
+            },
+            jobs: 1,
+            dir: self.dir.clone(),
+            keep: self.keep,
+        };
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        runner::numbered(scenario, &settings, number)
+    }
 }
 
 /// What came of a case.
@@ -75,16 +122,7 @@ pub fn run(history: &History, ground: &Ground) -> Ran {
         Ok(scenario) => scenario,
         Err(why) => return Ran::Stuck(format!("the drawn history is no scenario file: {why}")),
     };
-    let settings = RunSettings {
-        world: WorldSettings {
-            keep_messages: ground.keep,
-            ..WorldSettings::new(ground.keys.clone(), WORLD_SEED, ground.transport.clone())
-        },
-        jobs: 1,
-        dir: ground.dir.clone(),
-        keep: ground.keep,
-    };
-    match runner::one(&scenario, &settings).verdict {
+    match ground.run(&scenario).verdict {
         Verdict::Held => Ran::Held,
         Verdict::Skipped { reasons } => Ran::Stuck(reasons.join("; ")),
         Verdict::Broken { reason } => Ran::Stuck(reason),

@@ -14,6 +14,8 @@ use rand_chacha::ChaCha8Rng;
 
 use self::shape::Flavour;
 use super::foresee::{Foreseen, View, bare};
+use crate::run::needs;
+use crate::run::world::WorldSettings;
 use crate::scenario::model::{
     CertificateStrategy, ONLY_TENANT, QuietTables, Repopulate, Scenario, ServerSettings, Settings, Step,
     StepKind, Tenant,
@@ -44,8 +46,17 @@ pub fn case_seed(seed: u64, case: u64) -> u64 {
 
 /// Draws the history of a case.
 pub fn history(seed: u64, case: u64) -> History {
+    drawn(seed, case, None)
+}
+
+/// Draws the history of a case out of what worlds with these settings make possible.
+pub fn history_possible(seed: u64, case: u64, world: &WorldSettings) -> History {
+    drawn(seed, case, Some(world.clone()))
+}
+
+fn drawn(seed: u64, case: u64, world: Option<WorldSettings>) -> History {
     let rng = ChaCha8RngOf(case_seed(seed, case)).into_rng();
-    let mut drawer = Drawer::new(rng, seed, case);
+    let mut drawer = Drawer::new(rng, seed, case, world);
     drawer.run();
     drawer.finish()
 }
@@ -64,15 +75,17 @@ struct Drawer {
     scenario: Scenario,
     view: View,
     foreseen: Vec<Foreseen>,
+    /// Where not all is possible, what limits it.
+    world: Option<WorldSettings>,
     /// Columns and backups so far: their names are drawn once.
     names: u32,
 }
 
 impl Drawer {
-    fn new(mut rng: ChaCha8Rng, seed: u64, case: u64) -> Drawer {
+    fn new(mut rng: ChaCha8Rng, seed: u64, case: u64, world: Option<WorldSettings>) -> Drawer {
         let flavour = Flavour::draw(&mut rng);
         let tenants = tenants(&mut rng, flavour);
-        let scenario = Scenario {
+        let mut scenario = Scenario {
             file: "".into(),
             text: "".into(),
             id: bare(format!("fuzz-{seed}-{case}")),
@@ -83,6 +96,9 @@ impl Drawer {
             tenants,
             steps: Vec::new(),
         };
+        if !is_possible(&scenario, world.as_ref()) {
+            scenario.settings.server = ServerSettings::default();
+        }
         let view = View::new(&scenario).expect("drawn tables have written rows with a whole number as key");
         Drawer {
             rng,
@@ -90,6 +106,7 @@ impl Drawer {
             scenario,
             view,
             foreseen: Vec::new(),
+            world,
             names: 0,
         }
     }
@@ -102,6 +119,9 @@ impl Drawer {
             tenant: tenant.filter(|_| several).map(|t| bare(t.to_owned())),
             kind,
         };
+        if !self.is_possible(&step) {
+            return false;
+        }
         match self.view.step(&step) {
             Some(foreseen) => {
                 self.foreseen.push(foreseen);
@@ -109,6 +129,23 @@ impl Drawer {
             }
             None => false,
         }
+    }
+
+    /// Whether the world has what a step needs.
+    fn is_possible(&self, step: &Step) -> bool {
+        let Some(world) = &self.world else {
+            return true;
+        };
+        // What nobody can look at proves nothing.
+        if world.mirrors.is_none() && matches!(step.kind, StepKind::MirrorSql { .. }) {
+            return false;
+        }
+        let before = self.foreseen.iter().map(|f| f.step.clone());
+        let scenario = Scenario {
+            steps: before.chain([step.clone()]).collect(),
+            ..self.scenario.clone()
+        };
+        is_possible(&scenario, Some(world))
     }
 
     fn finish(self) -> History {
@@ -124,6 +161,10 @@ impl Drawer {
             .collect();
         super::foresee_all(&scenario).expect("what was foreseen once is foreseen again")
     }
+}
+
+fn is_possible(scenario: &Scenario, world: Option<&WorldSettings>) -> bool {
+    world.is_none_or(|world| needs::why_not(scenario, world).is_empty())
 }
 
 fn tenants(rng: &mut ChaCha8Rng, flavour: Flavour) -> Vec<Tenant> {

@@ -3,12 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::case::{Broken, Ground, WORLD_SEED};
+use super::case::Broken;
 use super::draw::History;
 use super::property::Property;
-use crate::report::{Failure, ScenarioResult};
-use crate::run::runner::{self, RunSettings};
-use crate::run::world::WorldSettings;
+use crate::report::Failure;
 use crate::scenario::Catalogue;
 use crate::scenario::discover::{DiscoverError, discover};
 use crate::scenario::emit::emit;
@@ -30,17 +28,6 @@ pub fn kept(dir: &Path) -> Result<Vec<Scenario>, DiscoverError> {
     }
 }
 
-/// Runs one of them.
-pub fn run(scenario: &Scenario, ground: &Ground) -> ScenarioResult {
-    let settings = RunSettings {
-        world: WorldSettings::new(ground.keys.clone(), WORLD_SEED, ground.transport.clone()),
-        jobs: 1,
-        dir: ground.dir.clone(),
-        keep: false,
-    };
-    runner::one(scenario, &settings)
-}
-
 /// The history with a title and a rule that say what it shows.
 fn titled(history: &History, property: Property) -> Scenario {
     let mut scenario = history.scenario.clone();
@@ -55,9 +42,10 @@ fn titled(history: &History, property: Property) -> Scenario {
 }
 
 /// A failing history as the text of its file, with where it comes from on its first line.
-pub fn text(history: &History, broken: &Broken, seed: u64, case: u64) -> String {
+/// `flags` name the server, each after a blank, where it is not the built-in one.
+pub fn text(history: &History, broken: &Broken, seed: u64, case: u64, flags: &str) -> String {
     format!(
-        "# Found by `mirrorlab fuzz --seed {seed} --case {case}`: {} ({}).\n{}",
+        "# Found by `mirrorlab fuzz --seed {seed} --case {case}{flags}`: {} ({}).\n{}",
         broken.property.id(),
         broken.check,
         emit(&titled(history, broken.property))
@@ -76,13 +64,17 @@ pub fn keep(dir: &Path, history: &History, text: &str) -> io::Result<PathBuf> {
 }
 
 /// The failure as a person reads it, at its place in the kept file.
-pub fn report(broken: &Broken, file: &Path, text: &str, seed: u64, repeat: String) -> Failure {
-    // The file has a line more than the history that was run, and may have a longer title.
-    let shown = broken.failure.step.clone().unwrap_or_default();
-    let line = text
-        .lines()
-        .position(|line| line.trim() == shown)
-        .map(|at| at + 1);
+pub fn report(
+    history: &History,
+    broken: &Broken,
+    file: &Path,
+    text: &str,
+    seed: u64,
+    repeat: String,
+) -> Failure {
+    // What the file has more than the history that was run stands above the steps.
+    let (ran, kept) = (emit(&history.scenario).lines().count(), text.lines().count());
+    let line = broken.failure.line.map(|line| (line + kept).saturating_sub(ran));
     Failure {
         check: broken.property.id().to_owned(),
         rule: broken.property.rule().to_owned(),

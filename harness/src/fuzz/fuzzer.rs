@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::case::{self, Broken, Ground, Ran};
 use super::coverage::Coverage;
-use super::draw::{self, History};
+use super::draw::History;
 
 /// How long to go on. What is reached first ends it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,7 +88,7 @@ impl Fuzzer<'_> {
                         if last.is_some_and(|last| case >= last) {
                             break;
                         }
-                        let history = draw::history(self.seed, case);
+                        let history = self.ground.draw(self.seed, case);
                         let ran = case::run(&history, self.ground);
                         if sender.send((case, history, ran)).is_err() {
                             break;

@@ -25,12 +25,7 @@ pub struct Caught {
 /// Fuzzes one broken server until it is caught or so many cycles have run. A run that breaks has not caught anything:
 /// nobody would know why.
 pub fn hunt(defect: &'static Defect, keys: &RunKeys, seed: u64, cycles: u64, dir: &Path) -> Option<Caught> {
-    let ground = Ground {
-        keys: keys.clone(),
-        transport: Transport::Defective(defect),
-        dir: dir.join(defect.id),
-        keep: false,
-    };
+    let ground = Ground::new(keys.clone(), Transport::Defective(defect), dir.join(defect.id));
     let fuzzer = Fuzzer {
         ground: &ground,
         seed,

@@ -11,6 +11,8 @@ use passes::PASSES;
 
 /// The most runs that shrinking may take.
 const RUNS_MAX: u32 = 3000;
+/// The same against an endpoint that is not ours: each leaves tenants there, and takes as long as its network takes.
+const FOREIGN_RUNS_MAX: u32 = 300;
 
 /// A history made small.
 pub struct Shrunk {
@@ -57,7 +59,11 @@ pub fn shrink(history: &History, broken: &Broken, ground: &Ground) -> Shrunk {
 
 impl Shrinker<'_> {
     fn is_spent(&self) -> bool {
-        self.best.runs >= RUNS_MAX
+        self.best.runs
+            >= match self.ground.is_foreign() {
+                true => FOREIGN_RUNS_MAX,
+                false => RUNS_MAX,
+            }
     }
 
     /// Whether a smaller scenario fails in the same way; it is the best then.

@@ -14,12 +14,7 @@ use crate::scenario::emit::tests::meaning;
 use crate::scenario::parse::parse;
 
 fn ground(dir: &Path, transport: Transport) -> Ground {
-    Ground {
-        keys: RunKeys::fixed().unwrap(),
-        transport,
-        dir: dir.to_owned(),
-        keep: false,
-    }
+    Ground::new(RunKeys::fixed().unwrap(), transport, dir.to_owned())
 }
 
 fn fuzz(ground: &Ground, jobs: usize, cases: u64) -> (super::fuzzer::Progress, End) {
@@ -94,10 +89,8 @@ fn every_drawn_history_is_a_file_that_says_the_same() {
 /// Every byte that was sent and answered.
 fn trace(seed: u64, cases: u64) -> BTreeMap<PathBuf, Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
-    let ground = Ground {
-        keep: true,
-        ..ground(dir.path(), Transport::InProcess)
-    };
+    let mut ground = ground(dir.path(), Transport::InProcess);
+    ground.keep = true;
     let mut files = BTreeMap::new();
     for case in 0..cases {
         let history = draw::history(seed, case);
@@ -156,16 +149,16 @@ fn a_failing_history_becomes_a_small_file_that_fails_by_itself() {
             panic!("{id} escaped");
         };
         let small = shrink(&history, &broken, &broken_ground);
-        let text = failures::text(&small.history, &small.broken, 1, case);
+        let text = failures::text(&small.history, &small.broken, 1, case, "");
         let file = failures::keep(dir.path(), &small.history, &text).unwrap();
         let steps = text.split("steps:\n").nth(1).unwrap();
         assert!(steps.lines().count() <= 10, "{id}:\n{text}");
         let kept = failures::kept(dir.path()).unwrap();
         assert_eq!(kept.len(), 1);
         // It fails on the broken server, and holds on the sound one.
-        let failed = failures::run(&kept[0], &broken_ground);
+        let failed = broken_ground.run(&kept[0]);
         assert_eq!(failed.failures()[0].check, small.broken.check, "{id}:\n{text}");
-        let sound = failures::run(&kept[0], &ground(dir.path(), Transport::InProcess));
+        let sound = ground(dir.path(), Transport::InProcess).run(&kept[0]);
         assert!(sound.failures().is_empty(), "{id}:\n{text}\n{:?}", sound.verdict);
         std::fs::remove_file(file).unwrap();
     }

@@ -80,7 +80,8 @@ pub fn one(scenario: &Scenario, settings: &RunSettings) -> ScenarioResult {
     numbered(scenario, settings, 0)
 }
 
-fn numbered(scenario: &Scenario, settings: &RunSettings, number: usize) -> ScenarioResult {
+/// Runs one scenario as that of this number in a run: where tenants have fresh names, no other number has the same.
+pub fn numbered(scenario: &Scenario, settings: &RunSettings, number: usize) -> ScenarioResult {
     let started = Instant::now();
     let dir = settings.dir.join(&scenario.id.value);
     let mut counts = Counts::default();
