@@ -46,6 +46,10 @@ fn every_check_can_fail_and_says_why() {
         .collect();
     assert!(ids.len() >= 12, "{ids:?}");
     for id in ids {
+        // It is asked of endpoints without a mirror alone: tests/endpoint.rs has one that fails it.
+        if id == "mirror-lsn" {
+            continue;
+        }
         assert!(
             failures.contains(&format!("  check     {id}\n")),
             "no file fails {id}"
