@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
-use mirrorlab::compare::{Compared, MssqlSide, Options, Report, Side, SqliteSide, compare};
+use mirrorlab::compare::{Compared, Ignore, MssqlSide, Options, Report, Side, SqliteSide, compare};
 use mirrorlab::report::Verdict;
 use mirrorlab::run::host::Transport;
 use mirrorlab::run::keys::RunKeys;
@@ -47,13 +47,17 @@ fn main() {
 
 type Case = fn(&TestServer);
 
-const CASES: [(&str, Case); 4] = [
+const CASES: [(&str, Case); 5] = [
     (
         "the_server_finds_what_streaming_finds",
         the_server_finds_what_streaming_finds,
     ),
     ("a_file_and_a_database", a_file_and_a_database),
     ("keys_in_an_order_that_is_ours", keys_in_an_order_that_is_ours),
+    (
+        "a_column_that_cannot_be_read_can_be_left_out",
+        a_column_that_cannot_be_read,
+    ),
     ("mistakes_have_one_clear_message", mistakes_have_one_clear_message),
 ];
 
@@ -289,6 +293,39 @@ fn keys_in_an_order_that_is_ours(server: &TestServer) {
         ["k: cell             k='Z' v: left 3, right 7"]
     );
     assert!(report.text().contains("were sorted here"), "{}", report.text());
+}
+
+fn a_column_that_cannot_be_read(server: &TestServer) {
+    let shape = "CREATE TABLE t (v sql_variant NULL, id int NOT NULL PRIMARY KEY, x xml NULL, n nvarchar(10) NULL); \
+        INSERT INTO t (v, id, x, n) VALUES (CAST(1 AS int), 1, '<a/>', N'Ola'), (NULL, 2, NULL, N'Kari')";
+    let a = make(server, &[shape]);
+    let b = make(server, &[shape, "UPDATE t SET n = N'ola', x = NULL WHERE id = 1"]);
+    let with = |ignored: &[&str]| {
+        let (mut left, mut right) = (side(server, "left", &a.name), side(server, "right", &b.name));
+        let options = Options {
+            ignore: ignored
+                .iter()
+                .map(|t| Ignore::parse(t, "asked for").unwrap())
+                .collect(),
+            ..Options::default()
+        };
+        compare(left.as_mut(), right.as_mut(), &options).unwrap()
+    };
+    let report = with(&["t.v", "*.X"]);
+    let told = findings(&report);
+    let cell = "t: cell             id=1 n: left 'Ola', right 'ola'";
+    assert!(told.len() == 1 && told[0].starts_with(cell), "{told:?}");
+    assert_eq!(report.table("t").unwrap().compared, Compared::InServer);
+    assert!(
+        report.text().contains("column t.x: asked for"),
+        "{}",
+        report.text()
+    );
+    let told = findings(&with(&["t.v"])).join("\n");
+    assert!(
+        told.contains("table-unreadable") && told.contains("`x`") && !told.contains("`v`"),
+        "{told}"
+    );
 }
 
 fn mistakes_have_one_clear_message(server: &TestServer) {

@@ -15,6 +15,7 @@ pub mod open;
 
 pub use cell::{Bound, ReadError, read};
 pub use ddl::{
-    add_column, create_table, declared, describe, names, quote, rebuild, table_exists, undeclared,
+    add_column, create_table, declared, describe, describe_readable, names, quote, rebuild, table_exists,
+    undeclared,
 };
 pub use open::{Durability, OpenError, explain, make, open};

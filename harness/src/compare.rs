@@ -15,7 +15,6 @@
 use std::collections::BTreeMap;
 
 use mirrorlab_protocol::names::{fold, same_name};
-use mirrorlab_protocol::schema::Table;
 
 pub mod finding;
 mod inside;
@@ -271,10 +270,7 @@ fn check_names(
         let tables = options.tables.as_ref();
         tables.is_none_or(|tables| tables.iter().any(|t| same_name(t, name)))
     };
-    let has = |column: &String, table: &SideTable| {
-        let shape: Option<&Table> = table.shape.as_ref().ok();
-        chosen(&table.name) && shape.is_some_and(|s| s.position(column).is_some())
-    };
+    let has = |column: &String, table: &SideTable| chosen(&table.name) && table.has(column);
     for column in options.columns.iter().flatten() {
         if !lefts.values().chain(rights.values()).any(|t| has(column, t)) {
             return Err(CompareError::UnknownColumn(column.clone()));

@@ -17,10 +17,23 @@ use super::value::Param;
 pub struct Described {
     /// Its name, as the database writes it.
     pub name: String,
-    /// Its columns in their order; or why they are not ones that can be mirrored.
-    pub shape: Result<Table, String>,
+    /// Its columns in their order, those that can be mirrored.
+    pub readable: Table,
+    /// The others.
+    pub unreadable: Vec<UnreadableColumn>,
     /// The names of its primary key's columns, in the key's order; empty where there is none.
     pub key: Vec<String>,
+}
+
+/// A column that cannot be mirrored, nor read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableColumn {
+    /// Its name.
+    pub name: String,
+    /// Its place among the table's columns, counted from 0.
+    pub at: usize,
+    /// Why.
+    pub why: String,
 }
 
 impl Described {
@@ -29,7 +42,10 @@ impl Described {
     /// # Errors
     /// Why it is no table that can be mirrored: a type outside the list, no key, a key of several columns.
     pub fn keyed(&self) -> Result<Table, String> {
-        let mut table = self.shape.clone()?;
+        if let Some(column) = self.unreadable.first() {
+            return Err(column.why.clone());
+        }
+        let mut table = self.readable.clone();
         let [key] = self.key.as_slice() else {
             return Err(match self.key.len() {
                 0 => "it has no primary key".into(),
@@ -113,18 +129,22 @@ fn find(
         if tables.last().is_none_or(|t| t.name != name) {
             tables.push(Described {
                 name: name.to_owned(),
-                shape: Ok(Table {
+                readable: Table {
                     name: name.to_owned(),
                     columns: Vec::new(),
-                }),
+                },
+                unreadable: Vec::new(),
                 key: keys.remove(name).unwrap_or_default(),
             });
         }
         let Some(table) = tables.last_mut() else { continue };
-        match (column(row), &mut table.shape) {
-            (Ok(column), Ok(shape)) => shape.columns.push(column),
-            (Err(why), shape @ Ok(_)) => *shape = Err(why),
-            (_, Err(_)) => {}
+        match column(row) {
+            Ok(column) => table.readable.columns.push(column),
+            Err(why) => table.unreadable.push(UnreadableColumn {
+                name: row.text(1).unwrap_or_default().to_owned(),
+                at: table.readable.columns.len() + table.unreadable.len(),
+                why,
+            }),
         }
     }
     Ok(tables)

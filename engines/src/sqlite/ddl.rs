@@ -206,6 +206,16 @@ pub fn table_exists(connection: &Connection, table: &str) -> rusqlite::Result<Op
 /// # Errors
 /// What SQLite says.
 pub fn describe(connection: &Connection, table: &str) -> rusqlite::Result<Option<Table>> {
+    let described = describe_readable(connection, table)?;
+    Ok(described.and_then(|(table, whole)| whole.then_some(table)))
+}
+
+/// A table's columns whose declared types are SQL Server's, and whether that is all of them; `None` where there is no such
+/// table. The key comes first, whatever its place.
+///
+/// # Errors
+/// What SQLite says.
+pub fn describe_readable(connection: &Connection, table: &str) -> rusqlite::Result<Option<(Table, bool)>> {
     let name: Option<String> = connection
         .query_row(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
@@ -220,10 +230,12 @@ pub fn describe(connection: &Connection, table: &str) -> rusqlite::Result<Option
         .prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?1) ORDER BY cid")?;
     let mut rows = statement.query(params![name])?;
     let mut columns = Vec::new();
+    let mut whole = true;
     while let Some(row) = rows.next()? {
         let declared: String = row.get(1)?;
         let Some(ty) = undeclared(&declared) else {
-            return Ok(None);
+            whole = false;
+            continue;
         };
         let key: i64 = row.get(4)?;
         let default: Option<String> = row.get(3)?;
@@ -242,7 +254,7 @@ pub fn describe(connection: &Connection, table: &str) -> rusqlite::Result<Option
             columns.push(column);
         }
     }
-    Ok(Some(Table { name, columns }))
+    Ok(Some((Table { name, columns }, whole)))
 }
 
 /// A default's SQL text back into its closed form: a function that is known again, or the literal's value.

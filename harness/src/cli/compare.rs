@@ -158,13 +158,7 @@ fn expected_differences(lefts: &[SideTable], rights: &[SideTable]) -> Vec<Ignore
 
 /// `<context>_mirroring` with its two columns that every mirroring server's has (doc).
 fn is_metadata(table: &SideTable) -> bool {
-    let has = |column| {
-        table
-            .shape
-            .as_ref()
-            .is_ok_and(|shape| shape.position(column).is_some())
-    };
-    table.name.to_ascii_lowercase().ends_with("_mirroring") && has("tablename") && has("LSN")
+    table.name.to_ascii_lowercase().ends_with("_mirroring") && table.has("tablename") && table.has("LSN")
 }
 
 /// Tables, and columns of tables that are on both sides, that only one side has.
@@ -182,10 +176,8 @@ fn on_one_side(lefts: &[SideTable], rights: &[SideTable]) -> Vec<Ignore> {
                 ignored.push(ignore(None));
                 continue;
             };
-            if let (Ok(shape), Ok(other)) = (&table.shape, &other.shape) {
-                let alone = shape.columns.iter().filter(|c| other.position(&c.name).is_none());
-                ignored.extend(alone.map(|c| ignore(Some(&c.name))));
-            }
+            let alone = table.columns().filter(|column| !other.has(column));
+            ignored.extend(alone.map(|column| ignore(Some(column))));
         }
     }
     ignored

@@ -144,7 +144,8 @@ impl Side for MssqlSide {
             .filter(|table| (self.filter)(&table.name))
             .map(|table| SideTable {
                 name: table.name,
-                shape: table.shape,
+                readable: table.readable,
+                unreadable: table.unreadable,
                 key: table.key,
             })
             .collect())

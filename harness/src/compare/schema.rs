@@ -1,5 +1,6 @@
 //! Two tables' shapes, and the plan by which their rows are compared.
 
+use mirrorlab_engines::mssql::describe::UnreadableColumn;
 use mirrorlab_protocol::default::Default;
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::{Column, Table};
@@ -28,18 +29,17 @@ pub(super) fn compare(
     options: &Options,
     recorder: &mut Recorder,
 ) -> Option<Plan> {
-    let (a, b) = match (&left.shape, &right.shape) {
-        (Ok(a), Ok(b)) => (a, b),
-        (a, b) => {
-            let text = |shape: &Result<Table, String>| match shape {
-                Ok(_) => "readable".to_owned(),
-                Err(why) => why.clone(),
-            };
-            recorder.add(Finding::of_table(Kind::TableUnreadable).with(text(a), text(b)));
-            rows_not_compared(recorder, "its columns cannot be read");
-            return None;
-        }
-    };
+    let (a, b) = (&left.readable, &right.readable);
+    let troubles = (
+        unreadable(left, options, recorder),
+        unreadable(right, options, recorder),
+    );
+    if troubles.0.is_some() || troubles.1.is_some() {
+        let text = |trouble: Option<String>| trouble.unwrap_or_else(|| "readable".to_owned());
+        recorder.add(Finding::of_table(Kind::TableUnreadable).with(text(troubles.0), text(troubles.1)));
+        rows_not_compared(recorder, "its columns cannot be read");
+        return None;
+    }
     let key: Vec<&str> = key_of(left, a);
     let right_key = key_of(right, b);
     let is_key = |name: &str| key.iter().any(|k| same_name(k, name));
@@ -56,7 +56,7 @@ pub(super) fn compare(
 
     let mut pairs = Vec::new();
     for (at, column) in a.columns.iter().enumerate() {
-        if !wanted(column, &left.name, is_key(&column.name), options, recorder) {
+        if !wanted(&column.name, &left.name, is_key(&column.name), options, recorder) {
             continue;
         }
         match b.position(&column.name) {
@@ -77,7 +77,7 @@ pub(super) fn compare(
         }
     }
     for column in &b.columns {
-        if a.position(&column.name).is_none() && wanted(column, &left.name, false, options, recorder) {
+        if a.position(&column.name).is_none() && wanted(&column.name, &left.name, false, options, recorder) {
             recorder.add(Finding::of_column(Kind::ColumnExtra, &column.name));
         }
     }
@@ -128,6 +128,25 @@ pub(super) fn compare(
     Some(plan)
 }
 
+/// Why a table cannot be compared: columns that cannot be read, and that nobody asked to leave out. The key cannot be left
+/// out.
+fn unreadable(side: &SideTable, options: &Options, recorder: &mut Recorder) -> Option<String> {
+    if side.columns().next().is_none() {
+        return Some("it has no columns".into());
+    }
+    let is_key = |column: &UnreadableColumn| match side.key.as_slice() {
+        [] => column.at == 0,
+        key => key.iter().any(|name| same_name(name, &column.name)),
+    };
+    let whys: Vec<&str> = side
+        .unreadable
+        .iter()
+        .filter(|c| wanted(&c.name, &side.name, is_key(c), options, recorder))
+        .map(|c| c.why.as_str())
+        .collect();
+    (!whys.is_empty()).then(|| whys.join("; "))
+}
+
 /// The key's columns; the first column where a table has no key of its own, as in every table seen on the wire.
 fn key_of<'t>(side: &'t SideTable, table: &'t Table) -> Vec<&'t str> {
     if side.key.is_empty() {
@@ -142,19 +161,19 @@ fn rows_not_compared(recorder: &mut Recorder, why: &str) {
     recorder.not_compared(&what, why);
 }
 
-fn wanted(column: &Column, table: &str, is_key: bool, options: &Options, recorder: &mut Recorder) -> bool {
+fn wanted(column: &str, table: &str, is_key: bool, options: &Options, recorder: &mut Recorder) -> bool {
     if is_key {
         return true;
     }
     if let Some(names) = &options.columns
-        && !names.iter().any(|name| same_name(name, &column.name))
+        && !names.iter().any(|name| same_name(name, column))
     {
         return false;
     }
-    match options.ignore.iter().find(|i| i.is_column(table, &column.name)) {
+    match options.ignore.iter().find(|i| i.is_column(table, column)) {
         None => true,
         Some(ignore) => {
-            recorder.not_compared(&format!("column {table}.{}", column.name), &ignore.why);
+            recorder.not_compared(&format!("column {table}.{column}"), &ignore.why);
             false
         }
     }

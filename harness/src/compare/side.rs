@@ -1,5 +1,7 @@
 //! What a database must offer to be one side of a comparison.
 
+use mirrorlab_engines::mssql::describe::UnreadableColumn;
+use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::value::Value;
 
@@ -23,10 +25,25 @@ pub struct SideError {
 pub struct SideTable {
     /// Its name, as the database writes it.
     pub name: String,
-    /// Its columns; or, where they are not ones that SQL Server could have, why not.
-    pub shape: Result<Table, String>,
+    /// Its columns, those that can be read.
+    pub readable: Table,
+    /// Those that SQL Server could not have, or that no mirror could: they can be left out, not compared.
+    pub unreadable: Vec<UnreadableColumn>,
     /// The names of its primary key's columns, in the key's order; empty where there is none.
     pub key: Vec<String>,
+}
+
+impl SideTable {
+    /// Whether it has a column of this name, readable or not.
+    pub fn has(&self, column: &str) -> bool {
+        self.readable.position(column).is_some() || self.unreadable.iter().any(|c| same_name(&c.name, column))
+    }
+
+    /// The names of all its columns, the readable ones first.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let readable = self.readable.columns.iter().map(|c| c.name.as_str());
+        readable.chain(self.unreadable.iter().map(|c| c.name.as_str()))
+    }
 }
 
 /// A database as one side of a comparison. All that it answers should be one moment of the database.

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use mirrorlab_engines::mssql::describe::UnreadableColumn;
 use mirrorlab_engines::sqlite;
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::types::ColumnType;
@@ -87,30 +88,35 @@ impl SqliteSide {
 
     fn describe(&self, name: String) -> rusqlite::Result<SideTable> {
         let mut key: Vec<(i64, String)> = Vec::new();
-        let mut strange = Vec::new();
+        let mut unreadable = Vec::new();
         let mut statement = self
             .connection
             .prepare("SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid")?;
         let mut rows = statement.query([&name])?;
+        let mut at = 0;
         while let Some(row) = rows.next()? {
             let (column, declared, place): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
             if sqlite::undeclared(&declared).is_none() {
-                strange.push(format!("`{column}` is declared `{declared}`"));
+                unreadable.push(UnreadableColumn {
+                    why: format!("not a SQL Server type: `{column}` is declared `{declared}`"),
+                    name: column.clone(),
+                    at,
+                });
             }
+            at += 1;
             if place > 0 {
                 key.push((place, column));
             }
         }
         key.sort();
-        let shape = sqlite::describe(&self.connection, &name)?
-            .filter(|table| !table.columns.is_empty())
-            .ok_or_else(|| match strange.is_empty() {
-                true => "it has no columns".to_owned(),
-                false => format!("not a SQL Server type: {}", strange.join(", ")),
-            });
+        let readable = sqlite::describe_readable(&self.connection, &name)?.map(|(table, _)| table);
         Ok(SideTable {
+            readable: readable.unwrap_or_else(|| Table {
+                name: name.clone(),
+                columns: Vec::new(),
+            }),
+            unreadable,
             name,
-            shape,
             key: key.into_iter().map(|(_, column)| column).collect(),
         })
     }
