@@ -76,8 +76,9 @@ fn tests() -> Vec<(String, Test)> {
 
 /// A store, and the name of a database of its own.
 struct Mirror {
-    scratch: Scratch,
+    // Goes first: while it is connected, the database cannot be dropped.
     store: MssqlStore,
+    scratch: Scratch,
 }
 
 impl Mirror {
