@@ -16,6 +16,9 @@ pub const EXTENSIONS: [&str; 4] = ["cer", "crt", "pem", "der"];
 /// The largest file that is read, in bytes. A certificate has about two thousand.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How many of the files that are no certificates a message names.
+const BROKEN_SHOWN_MAX: usize = 2;
+
 /// Why a directory is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -30,12 +33,14 @@ pub enum DirectoryError {
     /// Nothing in it is a certificate.
     #[error(
         "the directory of trusted certificates {path} holds no certificate that can be read: expected SuperOffice's public \
-         certificates as .cer, .crt, .pem or .der files{broken}"
+         certificates as .cer, .crt, .pem or .der files{meant}{broken}"
     )]
     Empty {
         /// The directory.
         path: PathBuf,
-        /// What is wrong with the files that look like certificates, or nothing.
+        /// A directory in it that does hold some, or nothing.
+        meant: String,
+        /// What is wrong with the first files that look like certificates, or nothing.
         broken: String,
     },
 }
@@ -71,7 +76,11 @@ impl CertificateDirectory {
         if certificates.is_empty() {
             return Err(DirectoryError::Empty {
                 path: path.to_owned(),
-                broken: broken.iter().map(|b| format!("; {b}")).collect(),
+                meant: match meant(path) {
+                    Some(inner) => format!("; {} holds some", inner.display()),
+                    None => String::new(),
+                },
+                broken: first(&broken),
             });
         }
         Ok(CertificateDirectory {
@@ -127,6 +136,31 @@ impl CertificateDirectory {
             }
         }
     }
+}
+
+/// The directory in this one that was probably meant: the only one with certificates in it, such as `trust` in a set of keys.
+fn meant(path: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(path).ok()?.filter_map(Result::ok);
+    let mut holding = entries
+        .map(|entry| entry.path())
+        .filter(|inner| list(inner).is_ok_and(|listing| !read(&listing).0.is_empty()));
+    match (holding.next(), holding.next()) {
+        (Some(inner), None) => Some(inner),
+        _ => None,
+    }
+}
+
+/// The first few of the files that are no certificates, for a message.
+fn first(broken: &[String]) -> String {
+    let mut text: String = broken
+        .iter()
+        .take(BROKEN_SHOWN_MAX)
+        .map(|b| format!("; {b}"))
+        .collect();
+    if let Some(more) = broken.len().checked_sub(BROKEN_SHOWN_MAX + 1) {
+        text.push_str(&format!("; and {} more", more + 1));
+    }
+    text
 }
 
 fn list(path: &Path) -> io::Result<Listing> {

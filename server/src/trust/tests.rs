@@ -267,6 +267,13 @@ fn a_directory_without_a_certificate_is_an_error() {
     ];
     fs::write(folder.path().join("so.cer"), "no certificate").unwrap();
     all.push(said(CertificateDirectory::open(folder.path())));
+    // The set of keys around the directory that is meant, with more files that are none.
+    for name in ["tls.pem", "a.pem", "b.pem"] {
+        fs::write(folder.path().join(name), "no certificate").unwrap();
+    }
+    fs::create_dir(folder.path().join("trust")).unwrap();
+    fs::write(folder.path().join("trust").join("so.cer"), SUPEROFFICE.pem()).unwrap();
+    all.push(said(CertificateDirectory::open(folder.path())));
     insta::assert_snapshot!(all.join("\n"));
 }
 

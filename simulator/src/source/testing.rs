@@ -105,7 +105,8 @@ pub fn pair(name: &str) -> Table {
     table(name, &[("k", "int", false, ""), ("v", "int", true, "")])
 }
 
-fn int(x: i64) -> Value<'static> {
+/// A whole number.
+pub fn int(x: i64) -> Value<'static> {
     Value::Int(x)
 }
 
@@ -153,7 +154,7 @@ pub fn rows(source: &mut dyn Source, table: &str) -> String {
 }
 
 /// The version, and the minimum of the table `a`.
-fn state(source: &mut dyn Source) -> (i64, Option<i64>) {
+pub fn state(source: &mut dyn Source) -> (i64, Option<i64>) {
     (
         source.current_version().unwrap(),
         source.min_valid_version("a").unwrap(),

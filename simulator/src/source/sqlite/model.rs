@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use mirrorlab_protocol::types::ColumnType;
 use proptest::prelude::*;
 
-use super::tests::{DAY, changes, int, open, pair, rows};
+use super::tests::open;
 use super::*;
+use crate::source::testing::{DAY, changes, int, pair, rows};
 
 /// Every version's full state and what each commit touched. It knows nothing of logs.
 #[derive(Clone)]
