@@ -8,6 +8,8 @@
     reason = "a test with a main of its own, so clippy takes its helpers for a program's"
 )]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use mirrorlab::run::{mirror, needs, source};
 use mirrorlab::scenario::Catalogue;
 use mirrorlab::scenario::discover::discover;
 use mirrorlab_engines::mssql::testing::{NoServer, Scratch, TestServer};
-use mirrorlab_engines::mssql::{Address, Secret};
+use mirrorlab_engines::mssql::{Address, Secret, Server, ServerOptions};
 use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 use mirrorlab_simulator::schema_file::superoffice;
 
@@ -47,7 +49,11 @@ fn main() {
 
 type Case = fn(&TestServer);
 
-const CASES: [(&str, Case); 5] = [
+const CASES: [(&str, Case); 6] = [
+    (
+        "an_endpoint_whose_mirrors_are_there",
+        an_endpoint_whose_mirrors_are_there,
+    ),
     (
         "the_server_finds_what_streaming_finds",
         the_server_finds_what_streaming_finds,
@@ -331,27 +337,11 @@ fn a_column_that_cannot_be_read(server: &TestServer) {
 fn mistakes_have_one_clear_message(server: &TestServer) {
     let scratch = make(server, &[SHAPE]);
     let good = server.address().with_database(&scratch.name);
-    let text = |address: &Address| {
-        let escaped: String = address
-            .password
-            .expose()
-            .bytes()
-            .map(|b| format!("%{b:02X}"))
-            .collect();
-        format!(
-            "mssql://{}:{escaped}@{}/{}?encrypt={}&trust-server-certificate={}",
-            address.user,
-            address.server(),
-            address.database,
-            address.encrypt,
-            address.trust_server_certificate
-        )
-    };
     let told = |address: &Address| {
         let run = Command::new(env!("CARGO_BIN_EXE_mirrorlab"))
             .args(["compare", "env:THE_LEFT", "env:THE_RIGHT"])
-            .env("THE_LEFT", text(&good))
-            .env("THE_RIGHT", text(address))
+            .env("THE_LEFT", connection_string(&good))
+            .env("THE_RIGHT", connection_string(address))
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&run.stderr).into_owned();
@@ -388,4 +378,135 @@ fn mistakes_have_one_clear_message(server: &TestServer) {
         "{message}"
     );
     assert_eq!(told(&good).0, Some(0), "{:?}", told(&good));
+}
+
+fn connection_string(address: &Address) -> String {
+    let escaped: String = address
+        .password
+        .expose()
+        .bytes()
+        .map(|b| format!("%{b:02X}"))
+        .collect();
+    format!(
+        "mssql://{}:{escaped}@{}/{}?encrypt={}&trust-server-certificate={}",
+        address.user,
+        address.server(),
+        address.database,
+        address.encrypt,
+        address.trust_server_certificate
+    )
+}
+
+/// Databases whose names begin so; they are dropped with it.
+struct Begun {
+    address: Address,
+    prefix: String,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let server = Server::new(self.address.clone(), ServerOptions::default());
+        let names = server.connect("master").and_then(|mut master| {
+            master.results(
+                &format!(
+                    "SELECT name FROM sys.databases WHERE name LIKE '{}%'",
+                    self.prefix
+                ),
+                &[],
+            )
+        });
+        for row in names.into_iter().flatten().flatten() {
+            if let Some(name) = row.text(0) {
+                let _ = server.drop_database(name);
+            }
+        }
+    }
+}
+
+/// The built-in server plays an endpoint that is not ours, its mirrors on the server: the conformance report and scenarios
+/// look at them there.
+fn an_endpoint_whose_mirrors_are_there(server: &TestServer) {
+    let begun = Begun {
+        address: server.address().clone(),
+        prefix: format!("mirrorlab_test_{}_", std::process::id()),
+    };
+    let template = format!("{}{{context}}", begun.prefix);
+    let dir = tempfile::tempdir().unwrap();
+    support::run(dir.path(), &["keys", "new", "keys"]).expect(0);
+    let at = |args: &[&str], database: &str| {
+        let mut command = support::mirrorlab(dir.path(), args);
+        command.env(
+            "THE_SERVER",
+            connection_string(&begun.address.with_database(database)),
+        );
+        support::Started::new(command)
+    };
+    let serve = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--plain-http",
+        "--application-id",
+        "my-app",
+        "--application-key",
+        "keys/application-private-key.xml",
+        "--trust",
+        "keys/trust",
+        "--sql-server",
+        "env:THE_SERVER",
+        "--name-template",
+        &template,
+    ];
+    let mut endpoint = at(&serve, "master");
+    let line = endpoint.wait_for("listening on http://");
+    let url = line.trim().trim_start_matches("listening on ").to_owned();
+    let of_endpoint = ["--endpoint", &url, "--keys", "keys", "--application-id", "my-app"];
+    let with_mirror = [&of_endpoint[..], &["--mirror", "env:THE_SERVER"]].concat();
+
+    // Rows, whole cycles, and a person's work by hand.
+    let only = [
+        "rows.update",
+        "rows.delete",
+        "values.text-empty",
+        "wipe.empties",
+        "schema.metadata",
+        "schema.lsn-by-hand",
+        "schema.dropped-by-hand",
+        "schema.foreign-table",
+        "schema.name-taken",
+        "cycle.changes",
+    ];
+    let mut conformance = [&["conformance"], &with_mirror[..]].concat();
+    conformance.extend(only.iter().flat_map(|id| ["--only", id]));
+    let ended = at(&conformance, &template).end().expect(0);
+    assert!(ended.out.contains("10 passed"), "{}", ended.out);
+    // It has looked: where nothing is, it says so.
+    let elsewhere = format!("{}elsewhere_{{context}}", begun.prefix);
+    let ended = at(&conformance, &elsewhere).end().expect(4);
+    assert!(ended.out.contains("there is no mirror of Cust"), "{}", ended.out);
+    let ended = at(&conformance, "one").end().expect(2);
+    assert!(ended.err.contains("one tenant's alone"), "{}", ended.err);
+    assert!(
+        !ended.err.contains(begun.address.password.expose()),
+        "{}",
+        ended.err
+    );
+
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/restore");
+    let stories = [
+        "lsn-set-by-hand",
+        "mirror-restored",
+        "microsoft-example",
+        "table-dropped-by-hand",
+    ];
+    let mut run = vec!["run"];
+    let files: Vec<String> = stories
+        .iter()
+        .map(|id| scenarios.join(format!("{id}.yaml")).display().to_string())
+        .collect();
+    run.extend(files.iter().map(String::as_str));
+    run.extend(&with_mirror);
+    let ended = at(&run, &template).end().expect(0);
+    assert!(ended.out.contains("4 scenarios: 4 ok"), "{}", ended.out);
+    drop(endpoint);
 }

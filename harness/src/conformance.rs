@@ -48,6 +48,8 @@ pub use report::{CheckResult, Report};
 pub use sections::catalogue;
 use wire::{Limits, Wire};
 
+use crate::run::foreign;
+
 /// How long a connection may take.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a call may take.
@@ -161,12 +163,21 @@ pub fn run_telling(options: &Options, tell: &mut dyn FnMut(&CheckResult)) -> Res
         HttpsError::Setup(_) => RunError::Broken(error.to_string()),
         other => RunError::Usage(other.to_string()),
     })?;
+    let kind = options
+        .mirror
+        .as_ref()
+        .map(|place| foreign::kind(place).map_err(|why| RunError::Broken(format!("--mirror: {why}"))))
+        .transpose()?;
     let shared = Shared {
         wire,
         authority: Arc::clone(&options.keys.authority),
         application_id: options.application_id.clone(),
         application_key: options.keys.application.clone(),
-        mirror: options.mirror.clone(),
+        mirror_takes_nul: kind.as_ref().is_none_or(|kind| kind.takes_nul()),
+        mirror: kind
+            .map(|kind| kind.open(dir.path()))
+            .transpose()
+            .map_err(|error| RunError::Broken(error.to_string()))?,
         tag,
         seed: options.seed,
         clock: Arc::new(clock),
@@ -177,10 +188,7 @@ pub fn run_telling(options: &Options, tell: &mut dyn FnMut(&CheckResult)) -> Res
     Ok(Report {
         endpoint: options.endpoint.clone(),
         application_id: options.application_id.clone(),
-        mirror: options.mirror.as_ref().map(|m| {
-            let MirrorAt::Sqlite(template) = m;
-            format!("sqlite:{template}")
-        }),
+        mirror: options.mirror.as_ref().map(MirrorAt::shown),
         seed: options.seed,
         tag,
         began_at,

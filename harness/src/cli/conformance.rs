@@ -48,9 +48,11 @@ pub struct ConformanceArgs {
     /// The application's id, as tokens name it
     #[arg(long, value_name = "ID", required_unless_present = "list")]
     pub application_id: Option<String>,
-    /// Where mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it
-    #[arg(long, value_name = "MIRROR", value_parser = MirrorAt::parse)]
-    pub mirror: Option<MirrorAt>,
+    /// Where mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it; or env:NAME or
+    /// @FILE, which hold mssql://user:password@host:port/Mirror_{context}
+    // Read later: what a parser of the command line refuses it repeats, and a password may be in it.
+    #[arg(long, value_name = "MIRROR")]
+    pub mirror: Option<String>,
     /// Run only this check, or section; may be given several times
     #[arg(long, value_name = "ID")]
     pub only: Vec<String>,
@@ -198,7 +200,12 @@ fn options(args: &ConformanceArgs) -> Result<Options, CliError> {
         options.expected =
             ExpectedFailures::load(file).map_err(|why| CliError::usage(format!("--expected: {why}")))?;
     }
-    options.mirror.clone_from(&args.mirror);
+    options.mirror = args
+        .mirror
+        .as_deref()
+        .map(MirrorAt::parse)
+        .transpose()
+        .map_err(|why| CliError::usage(format!("--mirror: {why}")))?;
     options.only.clone_from(&args.only);
     options.must_only = args.must_only;
     options.limits = Limits {

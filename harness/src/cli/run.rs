@@ -116,7 +116,8 @@ pub struct TargetArgs {
     /// Do not check the endpoint's certificate at all
     #[arg(long, requires = "endpoint")]
     pub insecure: bool,
-    /// Where the endpoint's mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it;
+    /// Where the endpoint's mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path with {context} in it; or
+    /// env:NAME or @FILE, which hold mssql://user:password@host:port/Mirror_{context};
     /// without --endpoint the SQL Server on which the built-in server keeps them [default: SQLite files]
     #[arg(long, value_name = "MIRROR")]
     pub mirror: Option<String>,
@@ -152,19 +153,21 @@ impl TargetArgs {
                 (None, false) => Trust::System,
             },
             mirror: self
-                .mirror
-                .as_deref()
-                .map(|text| {
-                    let place = MirrorAt::parse(text);
-                    place.map_err(|why| CliError::usage(format!("--mirror {text}: {why}")))
-                })
-                .transpose()?
+                .place()?
                 .as_ref()
-                .map(foreign::kind),
+                .map(|place| foreign::kind(place).map_err(|why| CliError::broken(format!("--mirror: {why}"))))
+                .transpose()?,
             tenant_prefix: self.tenant_prefix.clone(),
             call_timeout: self.timeout,
             ..target
         }))
+    }
+
+    /// Where the endpoint's mirrors are, if that was said.
+    fn place(&self) -> Result<Option<MirrorAt>, CliError> {
+        let text = self.mirror.as_deref().filter(|_| self.endpoint.is_some());
+        text.map(|text| MirrorAt::parse(text).map_err(|why| CliError::usage(format!("--mirror: {why}"))))
+            .transpose()
     }
 
     /// The same flags, as a command that repeats something says them.
@@ -183,7 +186,8 @@ impl TargetArgs {
         );
         flag("--ca", self.ca.as_deref().and_then(Path::to_str));
         // Without an endpoint it may hold a password; the mirrors say themselves how they were given.
-        flag("--mirror", self.endpoint.as_ref().and(self.mirror.as_deref()));
+        let place = self.place().ok().flatten();
+        flag("--mirror", place.map(|place| place.shown()).as_deref());
         if self.insecure {
             flags.push_str(" --insecure");
         }

@@ -11,9 +11,9 @@ use mirrorlab_protocol::xml;
 use mirrorlab_simulator::authority::{Authority, Minted, Tokens};
 
 use super::check::{Done, Finding, Stop};
-use super::mirror::MirrorAt;
 use super::say::{self, Batch, TableSpec};
 use super::wire::{Ask, Connection, HttpAnswer, Wire};
+use crate::run::mirror::Mirrors;
 
 /// The most characters of a message that a report keeps.
 const MESSAGE_CHARS_MAX: usize = 20_000;
@@ -31,7 +31,9 @@ pub struct Shared {
     /// The application's public key.
     pub application_key: PublicKey,
     /// Where mirrors are, if they can be looked at.
-    pub mirror: Option<MirrorAt>,
+    pub mirror: Option<Arc<dyn Mirrors>>,
+    /// Whether texts in them may hold U+0000.
+    pub mirror_takes_nul: bool,
     /// Tells this run's tenants from those of other runs, 0 to 999,999.
     pub tag: u32,
     /// Everything is drawn from it.
@@ -483,7 +485,7 @@ impl<'s> Bench<'s> {
             return Ok(());
         };
         let expected = super::mirror::expected(table, rows).map_err(Stop::Unjudged)?;
-        let found = match mirror.rows(self.context(), table) {
+        let found = match super::mirror::rows(mirror.as_ref(), self.context(), table) {
             Ok(found) => found,
             Err(super::mirror::LookError::NotThere(why)) => return Err(Stop::Unjudged(why)),
             Err(super::mirror::LookError::Wrong(why)) => {

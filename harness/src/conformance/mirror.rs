@@ -1,14 +1,16 @@
 //! The mirror as it is, where it can be looked at: only read, unless a check plays the person who sets LSNs by hand.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use mirrorlab_engines::mssql::Address;
 use mirrorlab_protocol::message::{ColumnInfo, TableSchemaInfo};
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::value::Value;
 
 use super::say::{Cell, TableSpec};
-use crate::compare::{Side as _, SqliteSide, show};
+use crate::compare::{Side, show};
+use crate::run::mirror::Mirrors;
 
 /// What stands for the tenant in a place's name.
 const CONTEXT: &str = "{context}";
@@ -18,6 +20,15 @@ const CONTEXT: &str = "{context}";
 pub enum MirrorAt {
     /// SQLite files: a path with `{context}` in it.
     Sqlite(String),
+    /// Databases on a SQL Server.
+    SqlServer {
+        /// The server, and who logs in.
+        address: Address,
+        /// A database's name with `{context}` in it.
+        template: String,
+        /// How it was given, where that holds no password.
+        named: Option<String>,
+    },
 }
 
 /// Why a mirror was not compared.
@@ -29,14 +40,19 @@ pub enum LookError {
 }
 
 impl MirrorAt {
-    /// Reads `sqlite:DIR` or `sqlite:PATH-WITH-{context}.db`.
+    /// Reads `sqlite:DIR` or `sqlite:PATH-WITH-{context}.db`; or `env:NAME`, `@FILE` or what they hold:
+    /// `mssql://user:password@host:port/NAME-WITH-{context}`.
     ///
     /// # Errors
     /// A text for people.
     pub fn parse(text: &str) -> Result<MirrorAt, String> {
+        if Address::is_one(text) {
+            return MirrorAt::on_server(text);
+        }
         let Some(place) = text.strip_prefix("sqlite:").filter(|p| !p.is_empty()) else {
             return Err(format!(
-                "`{text}` is no mirror; expected sqlite:DIRECTORY, or sqlite: and a path with {CONTEXT} in it"
+                "`{text}` is no mirror; expected sqlite:DIRECTORY, sqlite: and a path with {CONTEXT} in it, or env:NAME or \
+                 @FILE, which hold mssql://user:password@host:port/Mirror_{CONTEXT}"
             ));
         };
         if place.contains(CONTEXT) {
@@ -46,70 +62,101 @@ impl MirrorAt {
         Ok(MirrorAt::Sqlite(template.to_string_lossy().into_owned()))
     }
 
-    /// Where a tenant's mirror is.
-    pub fn path(&self, context: &str) -> PathBuf {
-        let MirrorAt::Sqlite(template) = self;
-        PathBuf::from(template.replace(CONTEXT, context))
-    }
-
-    /// The mirror as one side of a comparison.
-    ///
-    /// # Errors
-    /// [`LookError::NotThere`].
-    pub fn open(&self, context: &str) -> Result<SqliteSide, LookError> {
-        let metadata = format!("{context}_mirroring");
-        SqliteSide::open(
-            "mirror",
-            &self.path(context),
-            Box::new(move |table| !same_name(table, &metadata)),
-        )
-        .map_err(|error| LookError::NotThere(format!("--mirror: {error}")))
-    }
-
-    /// The rows of one table in key order, read by the types that the message gave its columns.
-    ///
-    /// # Errors
-    /// [`LookError`].
-    pub fn rows(&self, context: &str, spec: &TableSpec) -> Result<Vec<Vec<Value<'static>>>, LookError> {
-        let mut side = self.open(context)?;
-        let wrong = |error: &dyn std::fmt::Display| LookError::Wrong(error.to_string());
-        let tables = side.tables().map_err(|e| wrong(&e))?;
-        let Some(there) = tables.iter().find(|t| same_name(&t.name, &spec.name)) else {
-            return Err(LookError::Wrong(format!(
-                "the mirror has no table `{}`",
-                spec.name
-            )));
+    fn on_server(text: &str) -> Result<MirrorAt, String> {
+        let address = Address::read(text).map_err(|error| error.to_string())?;
+        let template = match address.names_database() {
+            false => format!("Mirror_{CONTEXT}"),
+            true if address.database.contains(CONTEXT) => address.database.clone(),
+            true => {
+                return Err(format!(
+                    "the database `{}` can be one tenant's alone; write {CONTEXT} in its name where the tenant's stands",
+                    address.database
+                ));
+            }
         };
-        let mut table = typed(spec).map_err(LookError::NotThere)?;
-        table.name.clone_from(&there.name);
-        let columns: Vec<usize> = (0..table.columns.len()).collect();
-        let mut rows = Vec::new();
-        let mut unreadable = None;
-        side.rows(&table, &columns, 1, &mut |cursor| {
-            while cursor.advance()? {
-                let mut row = Vec::with_capacity(columns.len());
-                for at in &columns {
-                    match cursor.cell(*at) {
-                        Ok(value) => row.push(value.into_owned()),
-                        Err(error) => {
-                            let column = &table.columns[*at];
-                            unreadable.get_or_insert(format!(
-                                "column `{}` of type {} holds {}",
-                                column.name, column.ty, error.0
-                            ));
-                            row.push(Value::Null);
-                        }
+        let master = address.with_database("master");
+        Ok(MirrorAt::SqlServer {
+            address: master,
+            template,
+            named: (text.starts_with("env:") || text.starts_with('@')).then(|| text.to_owned()),
+        })
+    }
+
+    /// The place without a password: for reports, and for a command that repeats something.
+    pub fn shown(&self) -> String {
+        match self {
+            MirrorAt::Sqlite(template) => format!("sqlite:{template}"),
+            MirrorAt::SqlServer {
+                named: Some(named), ..
+            } => named.clone(),
+            MirrorAt::SqlServer {
+                address, template, ..
+            } => address.with_database(template).to_string(),
+        }
+    }
+}
+
+/// A tenant's mirror as one side of a comparison.
+///
+/// # Errors
+/// [`LookError::NotThere`].
+pub fn open(mirrors: &dyn Mirrors, context: &str) -> Result<Box<dyn Side>, LookError> {
+    let not_there = |why: &dyn std::fmt::Display| LookError::NotThere(format!("--mirror: {why}"));
+    let mirror = mirrors.of(context);
+    match mirror.is_there() {
+        Ok(true) => mirror.side().map_err(|error| not_there(&error)),
+        Ok(false) => Err(not_there(&format!("there is no {}", mirror.name()))),
+        Err(error) => Err(not_there(&error)),
+    }
+}
+
+/// The rows of one table in key order, read by the types that the message gave its columns.
+///
+/// # Errors
+/// [`LookError`].
+pub fn rows(
+    mirrors: &dyn Mirrors,
+    context: &str,
+    spec: &TableSpec,
+) -> Result<Vec<Vec<Value<'static>>>, LookError> {
+    let mut side = open(mirrors, context)?;
+    let wrong = |error: &dyn std::fmt::Display| LookError::Wrong(error.to_string());
+    let tables = side.tables().map_err(|e| wrong(&e))?;
+    let Some(there) = tables.iter().find(|t| same_name(&t.name, &spec.name)) else {
+        return Err(LookError::Wrong(format!(
+            "the mirror has no table `{}`",
+            spec.name
+        )));
+    };
+    let mut table = typed(spec).map_err(LookError::NotThere)?;
+    table.name.clone_from(&there.name);
+    let columns: Vec<usize> = (0..table.columns.len()).collect();
+    let mut rows = Vec::new();
+    let mut unreadable = None;
+    side.rows(&table, &columns, 1, &mut |cursor| {
+        while cursor.advance()? {
+            let mut row = Vec::with_capacity(columns.len());
+            for at in &columns {
+                match cursor.cell(*at) {
+                    Ok(value) => row.push(value.into_owned()),
+                    Err(error) => {
+                        let column = &table.columns[*at];
+                        unreadable.get_or_insert(format!(
+                            "column `{}` of type {} holds {}",
+                            column.name, column.ty, error.0
+                        ));
+                        row.push(Value::Null);
                     }
                 }
-                rows.push(row);
             }
-            Ok(())
-        })
-        .map_err(|e| wrong(&e))?;
-        match unreadable {
-            Some(why) => Err(LookError::Wrong(why)),
-            None => Ok(rows),
+            rows.push(row);
         }
+        Ok(())
+    })
+    .map_err(|e| wrong(&e))?;
+    match unreadable {
+        Some(why) => Err(LookError::Wrong(why)),
+        None => Ok(rows),
     }
 }
 

@@ -18,13 +18,9 @@ mod trust;
 mod values;
 mod wipe;
 
-use std::time::Duration;
-
-use rusqlite::OpenFlags;
-
 use super::bench::Bench;
 use super::check::{Check, Done, Stop};
-use super::mirror::MirrorAt;
+use crate::run::mirror::{Rows, SqlError};
 
 /// All checks.
 pub fn catalogue() -> Vec<Check> {
@@ -52,28 +48,24 @@ pub fn catalogue() -> Vec<Check> {
 /// A table that most checks can do with.
 const PLAIN: &str = "id int not null; v nvarchar(200) null";
 
-/// Plays the person who works in a mirror with tools of their own. What is done gets the metadata table's quoted name.
-fn by_hand(b: &Bench<'_>, work: impl FnOnce(&rusqlite::Connection, &str) -> Result<(), String>) -> Done {
-    let Some(MirrorAt::Sqlite(_)) = &b.shared().mirror else {
-        return Err(Stop::Skipped("it needs a mirror in SQLite".into()));
-    };
-    let Some(path) = b.shared().mirror.as_ref().map(|m| m.path(b.context())) else {
+/// Plays the person who works in a mirror with tools of their own; the rows of the last statement.
+fn by_hand(b: &Bench<'_>, statements: &[String]) -> Done<Rows> {
+    let Some(mirrors) = &b.shared().mirror else {
         return Err(Stop::Skipped("it needs a mirror".into()));
     };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = rusqlite::Connection::open_with_flags(&path, flags)
-        .map_err(|error| Stop::Unjudged(format!("{}: {error}", path.display())))?;
-    connection
-        .busy_timeout(Duration::from_secs(10))
-        .map_err(|error| Stop::Unjudged(error.to_string()))?;
-    let metadata = mirrorlab_engines::sqlite::quote(&format!("{}_mirroring", b.context()));
-    match work(&connection, &metadata) {
-        Ok(()) => Ok(()),
-        Err(why) => b.fail(
-            format!("the mirror's metadata table {metadata} as documented"),
-            why,
+    match mirrors.of(b.context()).run(statements) {
+        Ok(rows) => Ok(rows),
+        Err(SqlError::Mirror(error)) => Err(Stop::Unjudged(error.to_string())),
+        Err(error) => b.fail(
+            format!("the mirror's metadata table {} as documented", metadata(b)),
+            error.to_string(),
         ),
     }
+}
+
+/// The metadata table's name, which needs no quotes: a tenant's is of letters and digits.
+fn metadata(b: &Bench<'_>) -> String {
+    format!("{}_mirroring", b.context())
 }
 
 #[cfg(test)]

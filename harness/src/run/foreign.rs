@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::host::{ForeignEndpoint, Transport};
 use super::keys::{APPLICATION_ID, KeysError, RunKeys};
-use super::mirror::{MirrorKind, sqlite};
+use super::mirror::{MirrorKind, mssql, sqlite};
 use super::tenants::{self, TenantNames};
 use super::world::WorldSettings;
 use crate::conformance::MirrorAt;
@@ -84,13 +84,13 @@ impl Target {
         APPLICATION_ID
     }
 
-    /// Says where its mirrors are: `sqlite:DIRECTORY`, or `sqlite:` and a path with `{context}` in it.
+    /// Says where its mirrors are: `sqlite:DIRECTORY`, or `sqlite:` and a path with `{context}` in it, or a SQL Server.
     ///
     /// # Errors
     /// A text for people.
     pub fn with_mirror(self, place: &str) -> Result<Target, String> {
         Ok(Target {
-            mirror: Some(kind(&MirrorAt::parse(place)?)),
+            mirror: Some(kind(&MirrorAt::parse(place)?)?),
             ..self
         })
     }
@@ -136,8 +136,17 @@ impl Target {
 }
 
 /// The mirrors of a place as a run opens them.
-pub fn kind(place: &MirrorAt) -> Arc<dyn MirrorKind> {
-    match place {
+///
+/// # Errors
+/// A text for people, where a server cannot be reached.
+pub fn kind(place: &MirrorAt) -> Result<Arc<dyn MirrorKind>, String> {
+    Ok(match place {
         MirrorAt::Sqlite(template) => Arc::new(sqlite::SqliteFiles::at(template)),
-    }
+        MirrorAt::SqlServer {
+            address, template, ..
+        } => {
+            let databases = mssql::TheirDatabases::connect(address, template);
+            Arc::new(databases.map_err(|error| error.to_string())?)
+        }
+    })
 }

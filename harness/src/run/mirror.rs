@@ -37,6 +37,12 @@ pub trait Mirror {
     /// File, or server and database: for messages.
     fn name(&self) -> String;
 
+    /// Whether it was made yet.
+    ///
+    /// # Errors
+    /// [`MirrorError`] where that cannot be told.
+    fn is_there(&self) -> Result<bool, MirrorError>;
+
     /// The mirror as one side of a comparison, without the server's own metadata. One that was never made is empty.
     ///
     /// # Errors

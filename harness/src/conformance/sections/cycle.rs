@@ -42,6 +42,14 @@ fn column(name: &str, ty: ColumnType, nullable: bool) -> Column {
     }
 }
 
+/// What is drawn: everything that a mirror can keep.
+fn style(bench: &Bench<'_>) -> Style {
+    Style {
+        nul: bench.shared().mirror_takes_nul,
+        ..Style::default()
+    }
+}
+
 impl<'b, 's> Play<'b, 's> {
     /// A source of two tables with rows in them.
     fn new(bench: &'b mut Bench<'s>) -> Done<Play<'b, 's>> {
@@ -66,7 +74,7 @@ impl<'b, 's> Play<'b, 's> {
         let mut rng = seeded(bench.shared().seed, &["conformance", "cycle"]);
         for table in &tables {
             source.create_table(table).map_err(unjudged)?;
-            draw::fill(&mut source, table, 40, &Style::default(), &mut rng).map_err(unjudged)?;
+            draw::fill(&mut source, table, 40, &style(bench), &mut rng).map_err(unjudged)?;
         }
         Ok(Play {
             bench,
@@ -94,7 +102,7 @@ impl<'b, 's> Play<'b, 's> {
             &mut self.source,
             &table,
             &counts,
-            &Style::default(),
+            &style(self.bench),
             &mut self.rng,
         )
         .map(|_| ())
@@ -155,7 +163,7 @@ impl<'b, 's> Play<'b, 's> {
         let path = shared.dir.join(format!("{context}.db"));
         let mut left =
             SqliteSide::open("source", &path, Box::new(|t| !tracking::is_own(t))).map_err(unjudged)?;
-        let mut right = match mirror.open(&context) {
+        let mut right = match super::super::mirror::open(mirror.as_ref(), &context) {
             Ok(side) => side,
             Err(
                 super::super::mirror::LookError::NotThere(why) | super::super::mirror::LookError::Wrong(why),
@@ -168,7 +176,7 @@ impl<'b, 's> Play<'b, 's> {
             findings_per_table_max: 3,
             ..Options::default()
         };
-        match compare::compare(&mut left, &mut right, &options) {
+        match compare::compare(&mut left, right.as_mut(), &options) {
             Ok(report) if report.is_equal() => Ok(()),
             Ok(report) => self.bench.fail("mirror and source hold the same", report.text()),
             Err(error) => self

@@ -500,16 +500,15 @@ pub(super) fn checks() -> Vec<Check> {
             |b| {
                 let table = b.table("Told", PLAIN)?;
                 b.rows(&[Batch::new(&table, 10)])?;
-                super::by_hand(b, |connection, metadata| {
-                    let sql = format!("SELECT LSN FROM {metadata} WHERE lower(tablename) = 'told'");
-                    let lsn: i64 = connection
-                        .query_row(&sql, [], |row| row.get(0))
-                        .map_err(|e| e.to_string())?;
-                    match lsn {
-                        10 => Ok(()),
-                        other => Err(format!("the LSN {other} there, and not the 10 that was sent")),
-                    }
-                })
+                let metadata = super::metadata(b);
+                let sql = format!("SELECT LSN FROM {metadata} WHERE lower(tablename) = 'told'");
+                let rows = super::by_hand(b, &[sql])?;
+                let lsn = rows.first().and_then(|row| row.first()).cloned().flatten();
+                b.equal(
+                    &format!("the LSN in the metadata table {metadata}"),
+                    Some("10".to_owned()),
+                    lsn,
+                )
             },
         )
         .with_mirror(),
@@ -520,13 +519,7 @@ pub(super) fn checks() -> Vec<Check> {
             |b| {
                 let table = b.table("told", PLAIN)?;
                 b.rows(&[Batch::new(&table, 10).row("I", &["[I:1]", "a"])])?;
-                super::by_hand(b, |connection, metadata| {
-                    let sql = format!("UPDATE {metadata} SET LSN = -1");
-                    connection
-                        .execute(&sql, [])
-                        .map(|_| ())
-                        .map_err(|e| e.to_string())
-                })?;
+                super::by_hand(b, &[format!("UPDATE {} SET LSN = -1", super::metadata(b))])?;
                 b.lsn_is(&[table], "told", -1)
             },
         )
@@ -538,11 +531,9 @@ pub(super) fn checks() -> Vec<Check> {
             |b| {
                 let table = b.table("told", PLAIN)?;
                 b.rows(&[Batch::new(&table, 10).row("I", &["[I:1]", "a"])])?;
-                super::by_hand(b, |connection, metadata| {
-                    let sql =
-                        format!("DELETE FROM {metadata} WHERE lower(tablename) = 'told'; DROP TABLE told;");
-                    connection.execute_batch(&sql).map_err(|e| e.to_string())
-                })?;
+                let metadata = super::metadata(b);
+                let forget = format!("DELETE FROM {metadata} WHERE lower(tablename) = 'told'");
+                super::by_hand(b, &[forget, "DROP TABLE told".into()])?;
                 b.lsn_is(std::slice::from_ref(&table), "told", -1)?;
                 b.rows(&[Batch::new(&table, 11).row("I", &["[I:2]", "b"])])?;
                 b.holds(&table, &[&["[I:2]", "b"]])
@@ -555,11 +546,9 @@ pub(super) fn checks() -> Vec<Check> {
             "a table that the endpoint did not make stays as it is",
             |b| {
                 let table = b.table("own", PLAIN)?;
-                super::by_hand(b, |connection, _| {
-                    let sql = "CREATE TABLE partners_own (id int not null primary key, v nvarchar(200)); \
-                           INSERT INTO partners_own VALUES (1, 'theirs');";
-                    connection.execute_batch(sql).map_err(|e| e.to_string())
-                })?;
+                let make = "CREATE TABLE partners_own (id int not null primary key, v nvarchar(200))";
+                let fill = "INSERT INTO partners_own VALUES (1, 'theirs')";
+                super::by_hand(b, &[make.into(), fill.into()])?;
                 b.schema(&[table])?;
                 let theirs = TableSpec::new("partners_own", PLAIN);
                 b.holds(&theirs, &[&["[I:1]", "theirs"]])
@@ -572,11 +561,9 @@ pub(super) fn checks() -> Vec<Check> {
             "a table of the partner's own whose name is then listed is not replaced",
             |b| {
                 let table = b.table("own", PLAIN)?;
-                super::by_hand(b, |connection, _| {
-                    let sql = "CREATE TABLE taken (id int not null primary key, v nvarchar(200)); \
-                           INSERT INTO taken VALUES (1, 'theirs');";
-                    connection.execute_batch(sql).map_err(|e| e.to_string())
-                })?;
+                let make = "CREATE TABLE taken (id int not null primary key, v nvarchar(200))";
+                let fill = "INSERT INTO taken VALUES (1, 'theirs')";
+                super::by_hand(b, &[make.into(), fill.into()])?;
                 let taken = TableSpec::new("taken", PLAIN);
                 let tables = [table, taken.clone()];
                 let said = b.call(Operation::TableSchema, &say::table_schema(None, &tables))?;

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mirrorlab_engines::mssql::backup::{self, safe_name};
 use mirrorlab_engines::mssql::describe::describe_all;
-use mirrorlab_engines::mssql::{Connection, MssqlError};
+use mirrorlab_engines::mssql::{
+    Address, Capabilities, Connection, MssqlError, Server, ServerOptions, ddl::text_literal, quote,
+};
 use mirrorlab_protocol::names::same_name;
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_server::store::mssql::{MssqlOptions, MssqlStore};
@@ -44,70 +46,175 @@ impl MirrorKind for MssqlDatabases {
     }
 
     fn open(&self, _dir: &Path) -> Result<Arc<dyn Mirrors>, WorldError> {
-        Ok(Arc::new(MssqlMirrors(Arc::new(World {
+        let on = OnServer::new(self.0.server(), self.0.capabilities());
+        Ok(Arc::new(MssqlMirrors {
             databases: self.0.world("mirror"),
-            copied: Mutex::default(),
-        }))))
+            on: Arc::new(on),
+        }))
     }
 
     fn cannot(&self, need: &Need) -> Option<String> {
-        match need {
-            Need::StoreFault(what) => Some(format!("mirrors are on a SQL Server: {what}")),
-            Need::Ticks if !self.0.capabilities().ticks => {
-                Some("the engine keeps six digits of a second, and SQL Server seven".into())
-            }
-            _ => None,
-        }
+        cannot(self.0.capabilities(), need)
     }
 }
 
-struct World {
-    databases: WorldDatabases,
-    /// The tables of each copy: by database and name.
-    copied: Mutex<HashMap<(String, String), Vec<Table>>>,
+fn cannot(capabilities: &Capabilities, need: &Need) -> Option<String> {
+    match need {
+        Need::StoreFault(what) => Some(format!("mirrors are on a SQL Server: {what}")),
+        Need::Ticks if !capabilities.ticks => {
+            Some("the engine keeps six digits of a second, and SQL Server seven".into())
+        }
+        _ => None,
+    }
 }
 
-struct MssqlMirrors(Arc<World>);
+/// Databases that somebody else's server keeps: one for each tenant, by a name with `{context}` in it.
+pub struct TheirDatabases {
+    server: Arc<Server>,
+    capabilities: Arc<Capabilities>,
+    template: String,
+}
+
+impl TheirDatabases {
+    /// Connects, and finds out what the engine can do.
+    ///
+    /// # Errors
+    /// [`MssqlError`].
+    pub fn connect(address: &Address, template: &str) -> Result<TheirDatabases, MssqlError> {
+        let server = Arc::new(Server::new(address.clone(), ServerOptions::default()));
+        let capabilities = server.capabilities()?;
+        Ok(TheirDatabases {
+            server,
+            capabilities,
+            template: template.to_owned(),
+        })
+    }
+}
+
+impl MirrorKind for TheirDatabases {
+    fn describe(&self) -> String {
+        let server = self.server.address().server();
+        format!(
+            "databases {} on {server}, {}",
+            self.template, self.capabilities.engine
+        )
+    }
+
+    fn takes_nul(&self) -> bool {
+        self.capabilities.nul
+    }
+
+    fn open(&self, _dir: &Path) -> Result<Arc<dyn Mirrors>, WorldError> {
+        Ok(Arc::new(TheirMirrors {
+            template: self.template.clone(),
+            on: Arc::new(OnServer::new(&self.server, &self.capabilities)),
+        }))
+    }
+
+    fn cannot(&self, need: &Need) -> Option<String> {
+        cannot(&self.capabilities, need)
+    }
+}
+
+struct TheirMirrors {
+    template: String,
+    on: Arc<OnServer>,
+}
+
+impl TheirMirrors {
+    fn database(&self, context: &str) -> String {
+        self.template.replace("{context}", context)
+    }
+}
+
+impl Mirrors for TheirMirrors {
+    fn of(&self, context: &str) -> Box<dyn Mirror> {
+        Box::new(MssqlMirror {
+            context: context.to_owned(),
+            database: self.database(context),
+            theirs: true,
+            on: Arc::clone(&self.on),
+        })
+    }
+
+    fn place(&self, context: &str) -> MirrorPlace {
+        MirrorPlace::SqlServerDatabase(self.database(context))
+    }
+
+    fn store(&self) -> Arc<dyn MirrorStore> {
+        Arc::new(self.on.store())
+    }
+
+    fn serve_flags(&self) -> Vec<OsString> {
+        vec!["--name-template".into(), self.template.clone().into()]
+    }
+}
+
+/// A tables' copy, by database and name.
+type Copies = HashMap<(String, String), Vec<Table>>;
+
+/// What the mirrors of a world share.
+struct OnServer {
+    server: Arc<Server>,
+    has_backups: bool,
+    /// The tables of each copy.
+    copied: Mutex<Copies>,
+}
+
+struct MssqlMirrors {
+    databases: WorldDatabases,
+    on: Arc<OnServer>,
+}
 
 impl Mirrors for MssqlMirrors {
     fn of(&self, context: &str) -> Box<dyn Mirror> {
         Box::new(MssqlMirror {
             context: context.to_owned(),
             // A server that is a process of its own makes it without asking here.
-            database: self.0.databases.name(context),
-            world: Arc::clone(&self.0),
+            database: self.databases.name(context),
+            theirs: false,
+            on: Arc::clone(&self.on),
         })
     }
 
     fn place(&self, context: &str) -> MirrorPlace {
-        MirrorPlace::SqlServerDatabase(self.0.databases.name(context))
+        MirrorPlace::SqlServerDatabase(self.databases.name(context))
     }
 
     fn store(&self) -> Arc<dyn MirrorStore> {
-        Arc::new(self.0.store())
+        Arc::new(self.on.store())
     }
 
     fn serve_flags(&self) -> Vec<OsString> {
         vec![
             "--sql-server".into(),
-            self.0.databases.run().argument().into(),
+            self.databases.run().argument().into(),
             "--name-template".into(),
-            self.0.databases.template().into(),
+            self.databases.template().into(),
         ]
     }
 }
 
-impl World {
+impl OnServer {
+    fn new(server: &Arc<Server>, capabilities: &Capabilities) -> OnServer {
+        OnServer {
+            server: Arc::clone(server),
+            has_backups: capabilities.backup,
+            copied: Mutex::default(),
+        }
+    }
+
     fn store(&self) -> MssqlStore {
-        let address = self.databases.run().server().address().clone();
-        MssqlStore::new(address, MssqlOptions::default())
+        MssqlStore::new(self.server.address().clone(), MssqlOptions::default())
     }
 }
 
 struct MssqlMirror {
     context: String,
     database: String,
-    world: Arc<World>,
+    /// Whether somebody else's server keeps it, of whose metadata no more is known than the protocol says.
+    theirs: bool,
+    on: Arc<OnServer>,
 }
 
 impl MssqlMirror {
@@ -118,24 +225,37 @@ impl MssqlMirror {
         }
     }
 
-    fn run_databases(&self) -> &Arc<Databases> {
-        self.world.databases.run()
-    }
-
-    fn is_there(&self) -> Result<bool, MirrorError> {
-        let server = self.run_databases().server();
-        server
-            .has_database(&self.database)
-            .map_err(|e| self.failed(e.why()))
-    }
-
     fn connect(&self) -> Result<Connection, MirrorError> {
-        let server = self.run_databases().server();
-        server.open(&self.database).map_err(|e| self.failed(e.why()))
+        let opened = self.on.server.open(&self.database);
+        opened.map_err(|e| self.failed(e.why()))
     }
 
-    fn copied(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Vec<Table>>> {
-        self.world.copied.lock().unwrap_or_else(PoisonError::into_inner)
+    fn copied(&self) -> MutexGuard<'_, Copies> {
+        self.on.copied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets LSNs to -1 as a person does who knows the documented metadata and no more.
+    fn by_hand(&self, table: Option<&str>) -> Result<(), MirrorError> {
+        let metadata = quote(&format!("{}_mirroring", self.context));
+        let mut connection = self.connect()?;
+        let results = connection
+            .results(&format!("SELECT tablename FROM {metadata}"), &[])
+            .map_err(|e| self.failed(e.why()))?;
+        let listed = results.into_iter().flatten();
+        let names = listed.filter_map(|row| row.text(0).map(str::to_owned));
+        let mut count = 0;
+        for name in names.filter(|name| table.is_none_or(|t| same_name(name, t))) {
+            let sql = format!(
+                "UPDATE {metadata} SET LSN = -1 WHERE tablename = {}",
+                text_literal(&name)
+            );
+            connection.batch(&sql).map_err(|e| self.failed(e.why()))?;
+            count += 1;
+        }
+        match (count, table) {
+            (0, Some(table)) => Err(self.failed(format!("{metadata} has no row for {table}"))),
+            _ => Ok(()),
+        }
     }
 
     fn in_transaction(
@@ -154,8 +274,13 @@ impl MssqlMirror {
 
 impl Mirror for MssqlMirror {
     fn name(&self) -> String {
-        let server = self.run_databases().server();
-        format!("mirror of {} ({})", self.context, server.shown(&self.database))
+        let place = self.on.server.shown(&self.database);
+        format!("mirror of {} ({place})", self.context)
+    }
+
+    fn is_there(&self) -> Result<bool, MirrorError> {
+        let found = self.on.server.has_database(&self.database);
+        found.map_err(|e| self.failed(e.why()))
     }
 
     fn side(&self) -> Result<Box<dyn Side>, MirrorError> {
@@ -165,11 +290,7 @@ impl Mirror for MssqlMirror {
             let empty = rusqlite::Connection::open_in_memory().map_err(|error| self.failed(error))?;
             return Ok(Box::new(SqliteSide::from_connection("mirror", empty, in_mirror)));
         }
-        let address = self
-            .run_databases()
-            .server()
-            .address()
-            .with_database(&self.database);
+        let address = self.on.server.address().with_database(&self.database);
         let side = MssqlSide::open("mirror", &address, in_mirror);
         Ok(Box::new(side.map_err(|error| MirrorError {
             mirror: format!("mirror of {}", self.context),
@@ -198,7 +319,7 @@ impl Mirror for MssqlMirror {
 
     fn backup(&self, name: &str) -> Result<(), MirrorError> {
         let safe = safe_name(name).map_err(|why| self.failed(why))?;
-        if self.run_databases().capabilities().backup {
+        if self.on.has_backups {
             let mut connection = self.connect()?;
             let done = backup::back_up(&mut connection, &self.database, &safe);
             return done.map_err(|e| self.failed(e.why()));
@@ -216,8 +337,8 @@ impl Mirror for MssqlMirror {
 
     fn restore(&self, name: &str) -> Result<(), MirrorError> {
         let safe = safe_name(name).map_err(|why| self.failed(why))?;
-        if self.run_databases().capabilities().backup {
-            let done = backup::restore(self.run_databases().server(), &self.database, &safe);
+        if self.on.has_backups {
+            let done = backup::restore(&self.on.server, &self.database, &safe);
             return done.map_err(|e| self.failed(e.why()));
         }
         let tables = self.copied().get(&(self.database.clone(), safe.clone())).cloned();
@@ -232,8 +353,11 @@ impl Mirror for MssqlMirror {
     }
 
     fn invalidate(&self, table: Option<&str>) -> Result<(), MirrorError> {
+        if self.theirs {
+            return self.by_hand(table);
+        }
         let place = MirrorPlace::SqlServerDatabase(self.database.clone());
-        let set = self.world.store().invalidate(&self.context, &place, table);
+        let set = self.on.store().invalidate(&self.context, &place, table);
         set.map(drop).map_err(|error| self.failed(error))
     }
 }

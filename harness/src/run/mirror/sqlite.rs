@@ -140,6 +140,10 @@ impl Mirror for SqliteMirror {
         format!("mirror of {} ({})", self.context, self.path.display())
     }
 
+    fn is_there(&self) -> Result<bool, MirrorError> {
+        Ok(self.path.exists())
+    }
+
     fn side(&self) -> Result<Box<dyn Side>, MirrorError> {
         let metadata = format!("{}_mirroring", self.context);
         let in_mirror = Box::new(move |table: &str| !same_name(table, &metadata));
