@@ -293,7 +293,14 @@ fn what_is_no_endpoint_ends_the_run_at_once_with_what_to_do() {
         .port();
     let nobody = format!("http://localhost:{port}/MirroringClientService.svc");
     let secure = home.serve();
+    // It takes a connection, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hangs = format!(
+        "http://localhost:{}/MirroringClientService.svc",
+        silent.local_addr().unwrap().port()
+    );
     let texts = [
+        said(&hangs, APPLICATION, &["--timeout", "1s"]),
         said(&answers(200, "text/html", page), APPLICATION, &[]),
         said(&answers(302, "text/html", page), APPLICATION, &[]),
         said(&answers(404, "text/html", page), APPLICATION, &[]),

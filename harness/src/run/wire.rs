@@ -248,7 +248,46 @@ fn content_length(head: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
-/// Passes the rest of the call, and keeps the answer back until the server has closed the connection.
+/// Whether an answer has all that its head promises. One without a length ends with its connection.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let (head, body) = (&answer[..end], &answer[end + 4..]);
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    if text
+        .lines()
+        .any(|line| line.starts_with("transfer-encoding:") && line.contains("chunked"))
+    {
+        return has_last_chunk(body);
+    }
+    text.lines().any(|line| line.starts_with("content-length:")) && body.len() >= content_length(head)
+}
+
+fn has_last_chunk(mut body: &[u8]) -> bool {
+    loop {
+        let Some(end) = body.windows(2).position(|window| window == b"\r\n") else {
+            return false;
+        };
+        let size = String::from_utf8_lossy(&body[..end]);
+        let size = size.split(';').next().unwrap_or_default().trim();
+        let Ok(size) = usize::from_str_radix(size, 16) else {
+            return false;
+        };
+        let rest = &body[end + 2..];
+        if size == 0 {
+            // Trailers may follow.
+            return rest.starts_with(b"\r\n") || rest.windows(4).any(|window| window == b"\r\n\r\n");
+        }
+        match size.checked_add(2).and_then(|next| rest.get(next..)) {
+            Some(next) => body = next,
+            None => return false,
+        }
+    }
+}
+
+/// Passes the rest of the call, and keeps the answer back until it is whole: a server may leave the connection open although
+/// it was asked to close it.
 async fn pass_rest(client: &mut TcpStream, server: &mut TcpStream) -> io::Result<Vec<u8>> {
     let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
     let mut answer = Vec::new();
@@ -256,7 +295,7 @@ async fn pass_rest(client: &mut TcpStream, server: &mut TcpStream) -> io::Result
     loop {
         tokio::select! {
             read = client.read(&mut up), if sending => match read? {
-                // A server that does not close a connection when it is asked to closes it when the sender has gone.
+                // The sender has gone; a server whose answer has no length closes the connection then.
                 0 => {
                     sending = false;
                     server.shutdown().await?;
@@ -265,7 +304,12 @@ async fn pass_rest(client: &mut TcpStream, server: &mut TcpStream) -> io::Result
             },
             read = server.read(&mut down) => match read? {
                 0 => return Ok(answer),
-                read => answer.extend_from_slice(&down[..read]),
+                read => {
+                    answer.extend_from_slice(&down[..read]);
+                    if is_whole(&answer) {
+                        return Ok(answer);
+                    }
+                }
             },
         }
     }

@@ -11,8 +11,8 @@ const ANSWER: &[u8] = b"the answer";
 /// How the server's side ended: how much of the call it read, and whether the connection was reset.
 type Seen = (usize, bool);
 
-/// A server of one call, which answers once it has all of it.
-fn server() -> (SocketAddr, std::thread::JoinHandle<Seen>) {
+/// A server of one call, which answers once it has all of it, and perhaps leaves the connection open.
+fn server(answer: &'static [u8], stays: bool) -> (SocketAddr, std::thread::JoinHandle<Seen>) {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let serving = std::thread::spawn(move || {
@@ -25,7 +25,11 @@ fn server() -> (SocketAddr, std::thread::JoinHandle<Seen>) {
                 Err(error) => return (seen, error.kind() == ErrorKind::ConnectionReset),
             }
         }
-        stream.write_all(ANSWER).unwrap();
+        stream.write_all(answer).unwrap();
+        if stays {
+            // As one that ignores `Connection: close`: it goes when the other side has gone.
+            let _ = stream.read(&mut piece);
+        }
         (seen, false)
     });
     (address, serving)
@@ -33,12 +37,20 @@ fn server() -> (SocketAddr, std::thread::JoinHandle<Seen>) {
 
 /// Makes one call through a fault: what the server saw, and what the sender read, or how it failed.
 fn call(fault: WireFault) -> (Option<Seen>, Result<Vec<u8>, ErrorKind>) {
+    call_of(fault, ANSWER, false)
+}
+
+fn call_of(
+    fault: WireFault,
+    answer: &'static [u8],
+    stays: bool,
+) -> (Option<Seen>, Result<Vec<u8>, ErrorKind>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let (target, serving) = server();
+    let (target, serving) = server(answer, stays);
     let mut proxy = OneCall::new(
         runtime.handle(),
         &target.to_string(),
@@ -114,4 +126,25 @@ fn the_call_is_done_and_its_answer_does_not_arrive_whole() {
         call(WireFault::AnswerTruncated),
         (done, Ok(ANSWER[..ANSWER.len() / 2].to_vec()))
     );
+}
+
+#[test]
+fn a_server_that_leaves_the_connection_open_is_not_waited_for() {
+    let done = Some((CALL, false));
+    let answers: [&'static [u8]; 2] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ];
+    for answer in answers {
+        assert_eq!(
+            call_of(WireFault::AnswerTruncated, answer, true),
+            (done, Ok(answer[..answer.len() / 2].to_vec()))
+        );
+        assert!(is_whole(answer));
+        for cut in 0..answer.len() {
+            assert!(!is_whole(&answer[..cut]), "{cut} bytes are not the whole");
+        }
+    }
+    // Its end is the connection's.
+    assert!(!is_whole(b"HTTP/1.1 200 OK\r\n\r\nbody"));
 }
