@@ -28,7 +28,8 @@ const FOREIGN_CASES_DEFAULT: u64 = 50;
 
 /// The built-in server's mirrors are SQLite files here.
 const MIRROR_HELP: &str = "Where the endpoint's mirrors are: `sqlite:` and a directory of Mirror_{context}.db, or a path \
-     with {context} in it; without it rows are not compared";
+     with {context} in it; or env:NAME or @FILE, which hold mssql://user:password@host:port/Mirror_{context}; \
+     without it rows are not compared";
 
 /// The flags of `mirrorlab fuzz`.
 #[derive(Debug, Clone, Args)]
