@@ -606,6 +606,53 @@ pub const WRONG: &[WrongServer] = &[
             }
         },
     ),
+    wrong("nul-ends-text", "a text ends at U+0000", |service, request| {
+        reads(service, request, |text| {
+            each(&text, "&#x0;", "</", |_| "</".into())
+        })
+    }),
+    wrong(
+        "last-character-replaced",
+        "U+10FFFF, which no text should need, becomes U+FFFD",
+        |service, request| reads(service, request, |text| text.replace('\u{10ffff}', "\u{fffd}")),
+    ),
+    wrong(
+        "lone-control-empty",
+        "a text of nothing but white space, U+000B and U+000C among it, is empty",
+        |service, request| {
+            reads(service, request, |text| {
+                text.replace("<b:string>&#xB;<", "<b:string><")
+                    .replace("<b:string>&#xC;<", "<b:string><")
+            })
+        },
+    ),
+    wrong(
+        "lines-of-xml-1-1",
+        "U+0085 and U+2028 are line ends, as in XML 1.1",
+        |service, request| {
+            reads(service, request, |text| {
+                text.replace(['\u{85}', '\u{2028}'], "\n")
+            })
+        },
+    ),
+    wrong(
+        "surplus-cells-dropped",
+        "cells beyond the last column are dropped in silence",
+        |service, request| {
+            reads(service, request, |text| {
+                let columns = text.matches("<a:ColumnInfo>").count();
+                each(&text, "<a:RowData>", "</a:RowData>", |row| {
+                    match row.rfind("<b:string") {
+                        Some(last) if row.matches("<b:string").count() > columns => {
+                            let end = row.find("</a:ColumnValues>").unwrap_or(row.len());
+                            format!("{}{}", &row[..last], &row[end..])
+                        }
+                        _ => row.to_owned(),
+                    }
+                })
+            })
+        },
+    ),
     wrong(
         "new-tables-full",
         "a table that is new, or made anew, answers 5",

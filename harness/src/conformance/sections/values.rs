@@ -14,7 +14,7 @@ type Taken = (
     &'static str,
 );
 
-const TAKEN: [Taken; 68] = [
+const TAKEN: [Taken; 72] = [
     ("int", "VALUE-02", "int", "[I:135]", "135"),
     ("int-lowest", "VALUE-02", "int", "[I:-2147483648]", "-2147483648"),
     ("int-highest", "VALUE-02", "int", "[I:2147483647]", "2147483647"),
@@ -247,6 +247,28 @@ const TAKEN: [Taken; 68] = [
         "a\u{fffe}b\u{ffff}",
     ),
     (
+        "text-last-character",
+        "MSG-09",
+        "nvarchar(200)",
+        "a\u{10ffff}b\u{10f000}c",
+        "a\u{10ffff}b\u{10f000}c",
+    ),
+    (
+        "text-other-line-ends",
+        "MSG-09",
+        "nvarchar(200)",
+        "a\u{85}b\u{2028}c\u{2029}d\u{7f}\u{9f}",
+        "a\u{85}b\u{2028}c\u{2029}d\u{7f}\u{9f}",
+    ),
+    (
+        "text-combining",
+        "VALUE-04",
+        "nvarchar(200)",
+        "e\u{301} u\u{308}",
+        "e\u{301} u\u{308}",
+    ),
+    ("text-word-null", "MSG-08", "nvarchar(200)", "null", "null"),
+    (
         "text-markup",
         "VALUE-04",
         "nvarchar(200)",
@@ -343,6 +365,44 @@ fn taken((id, rule, ty, cell, kept): Taken) -> Check {
             b.holds(&table, &[&["[I:1]", kept]])?;
             b.lsn_is(&[table], "cells", 10)
         },
+    )
+}
+
+/// Texts of control characters, a row each: they arrive as they are.
+fn controls(b: &mut Bench<'_>, texts: &[String]) -> Done {
+    let table = b.table("cells", "id int not null; v nvarchar(200) null")?;
+    let rows: Vec<Vec<say::Cell>> = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| vec![Some(format!("[I:{}]", at + 1)), Some(text.clone())])
+        .collect();
+    let batch = rows.iter().fold(Batch::new(&table, 10), |batch, row| {
+        batch.row_of("I", row.clone())
+    });
+    b.rows(&[batch])?;
+    b.holds_cells(&table, &rows)?;
+    b.lsn_is(&[table], "cells", 10)
+}
+
+/// Alone in its cell a control character is what trims and emptiness are tried on.
+fn lone_controls() -> Check {
+    must(
+        "values.text-lone-control",
+        "MSG-09",
+        "nvarchar takes each control character alone, U+0001 to U+001F",
+        |b| {
+            let texts: Vec<String> = ('\u{1}'..='\u{1f}').map(String::from).collect();
+            controls(b, &texts)
+        },
+    )
+}
+
+fn nul() -> Check {
+    must(
+        "values.text-nul",
+        "MSG-09",
+        "nvarchar takes U+0000: alone, inside a text, at its end",
+        |b| controls(b, &["\0", "a\0b", "a\0"].map(str::to_owned)),
     )
 }
 
@@ -482,6 +542,7 @@ fn combined(ty: usize) -> Check {
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks: Vec<Check> = TAKEN.into_iter().map(taken).collect();
+    checks.extend([lone_controls(), nul()]);
     checks.extend(REFUSED.into_iter().map(refused));
     checks.extend((0..COMBINED.len()).map(combined));
     checks.extend([

@@ -156,10 +156,11 @@ fn of<'r, 'a: 'r>(rows: impl IntoIterator<Item = RowRef<'r, 'a>>) -> Rows<'a> {
 fn spoiled(table: &Table, order: &[usize], rows: &Rows<'_>, mistake: CellMistake) -> Rows<'static> {
     let mut spoiled = Rows::default();
     for row in rows.iter() {
-        let cells = row.cells.iter().zip(order).map(|(cell, at)| -> Cell<'static> {
-            match at {
-                0 => cell.as_deref().map(|text| text.to_owned().into()),
-                at => mistake(&table.columns[*at], cell.as_deref()).map(Into::into),
+        // A row may have more cells than there are columns: to refuse it is the store's work.
+        let cells = row.cells.iter().enumerate().map(|(at, cell)| -> Cell<'static> {
+            match order.get(at) {
+                None | Some(0) => cell.as_deref().map(|text| text.to_owned().into()),
+                Some(column) => mistake(&table.columns[*column], cell.as_deref()).map(Into::into),
             }
         });
         spoiled.push(row.operation.clone(), cells);
