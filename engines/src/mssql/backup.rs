@@ -175,16 +175,11 @@ mod tests {
 
     #[test]
     fn what_is_said_to_sql_server_itself() {
-        // The grammar at hand knows neither; names and quotes are what could go wrong.
+        // Neither grammar at hand knows BACKUP or RESTORE (`tests/grammar.rs`); names and quotes are what could go wrong.
         let name = safe_name("monday/../x").unwrap();
         let mut said = vec![backup_sql("Source_Cust'1", &name)];
         said.extend(restore_sql("Source]Cust1", &name));
-        insta::assert_snapshot!(said.join("\n"), @r"
-        BACKUP DATABASE [Source_Cust'1] TO DISK = N'Source_Cust''1_monday_2f_2e_2e_2fx.bak' WITH COPY_ONLY, FORMAT, INIT
-        ALTER DATABASE [Source]]Cust1] SET SINGLE_USER WITH ROLLBACK IMMEDIATE
-        RESTORE DATABASE [Source]]Cust1] FROM DISK = N'Source]Cust1_monday_2f_2e_2e_2fx.bak' WITH REPLACE
-        ALTER DATABASE [Source]]Cust1] SET MULTI_USER
-        ");
+        insta::assert_snapshot!(said.join("\n"));
         assert!(safe_name("").is_err() && safe_name(&"x".repeat(61)).is_err());
         assert_ne!(safe_name("a b"), safe_name("a_b"));
         assert_ne!(safe_name("A"), safe_name("a"));

@@ -186,7 +186,7 @@ mod tests {
         let made = statements(&tables, &changes).unwrap();
         let shown: Vec<String> = made
             .iter()
-            .map(|s| format!("{} | {}", s.sql, s.params.len()))
+            .map(|s| format!("{} -- {} parameters", s.sql, s.params.len()))
             .collect();
         insta::assert_snapshot!(shown.join("\n"));
         let many: Vec<(&str, Change)> = (0..2500).map(|key| ("a", row(key))).collect();

@@ -440,7 +440,8 @@ mod tests {
             own.changes(&shape, &known, 3, 9, "t.[id], t.[text]"),
         ]);
         insta::assert_snapshot!(said.join("\n"));
-        // What the grammar knows of it: not ENABLE CHANGE_TRACKING, nor the database's settings, nor CHANGETABLE(CHANGES …).
+        // What this grammar knows of it: not ENABLE CHANGE_TRACKING, nor the database's settings, nor CHANGETABLE(CHANGES …).
+        // Another one reads the whole snapshot: `tests/grammar.rs`.
         for sql in [
             TABLES.to_owned(),
             OWN_VERSION.into(),
