@@ -107,7 +107,7 @@ fn statements_are_t_sql(python: &Path) -> Result<(), Failed> {
     for (begin, why) in UNREAD {
         let before = asked.len();
         asked.retain(|(_, sql)| !sql.starts_with(begin));
-        println!("not read: {begin}… ({}): {why}", before - asked.len());
+        eprintln!("not read: {begin}… ({}): {why}", before - asked.len());
         if before == asked.len() {
             wrong.push(format!(
                 "no statement begins with `{begin}`: leave it out of the list"
@@ -143,7 +143,7 @@ fn statements_are_t_sql(python: &Path) -> Result<(), Failed> {
         }
     }
     for (n, (words, _, why)) in UNKNOWN.iter().enumerate() {
-        println!("stood in for: {words}: {why}");
+        eprintln!("stood in for: {words}: {why}");
         let mut of_it = needed
             .iter()
             .zip(of_needed)
@@ -160,7 +160,7 @@ fn statements_are_t_sql(python: &Path) -> Result<(), Failed> {
             wrong.push(format!("the grammar reads what is no T-SQL: {sql}"));
         }
     }
-    println!("{} statements read", asked.len());
+    eprintln!("{} statements read", asked.len());
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(wrong.join("\n").into()),

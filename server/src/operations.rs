@@ -21,7 +21,7 @@ use mirrorlab_protocol::names::Operation;
 
 use crate::admin::{AdminError, Announced, Announcement, MirrorAdmin};
 use crate::events::{Event, EventKind};
-use crate::store::{MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable};
+use crate::store::{MirrorPlace, MirrorStore, MirrorTransaction, Scope, StoreError, StoredTable};
 
 /// `SupportedInterfaces` of every Authenticate answer (seen).
 pub const SUPPORTED_INTERFACES: &str = "1";
@@ -143,11 +143,11 @@ impl Mirroring {
             .filter(|t| !t.is_empty())
             .ok_or_else(|| Refusal::Request("the request has no TableName".into()))?;
         if self.admin.announces(Announced::Wipe) {
-            let stored = present_table(self.begin(call)?.as_mut(), name)?;
+            let stored = present_table(self.begin(call, Scope::Tables(&[name]))?.as_mut(), name)?;
             let table = &stored.table.name;
             self.announce(call, "OnWipe", &[Announcement::Wipe { table }])?;
         }
-        let mut transaction = self.begin(call)?;
+        let mut transaction = self.begin(call, Scope::Tables(&[name]))?;
         let stored = present_table(transaction.as_mut(), name)?;
         transaction.wipe(&stored.table)?;
         self.admin
@@ -211,8 +211,8 @@ impl Mirroring {
             .map_err(Refusal::admin("ResolveConnection"))
     }
 
-    fn begin(&self, call: Call<'_>) -> Result<Box<dyn MirrorTransaction + '_>, Refusal> {
-        Ok(self.store.begin(call.context, &self.place(call)?)?)
+    fn begin(&self, call: Call<'_>, scope: Scope<'_>) -> Result<Box<dyn MirrorTransaction + '_>, Refusal> {
+        Ok(self.store.begin_on(call.context, &self.place(call)?, scope)?)
     }
 
     fn announce(

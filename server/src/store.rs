@@ -57,11 +57,32 @@ pub struct Applied {
     pub deleted: u64,
 }
 
+/// What a call is going to write to: what other calls of the same tenant are kept from meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'t> {
+    /// All of the tenant's mirror: its schema, its metadata, any table.
+    Tenant,
+    /// Rows and LSNs of these tables, which have to be there. Should a call turn out to need more, more is taken.
+    Tables(&'t [&'t str]),
+}
+
 /// Mirrors of one engine.
 pub trait MirrorStore: Send + Sync {
     /// Opens the transaction of one call of tenant `context` on the mirror at `place`, which is provisioned where it is
-    /// missing: database, and the metadata table `<context>_mirroring`. One writer per tenant: another call's
-    /// transaction is waited for, up to the store's limit.
+    /// missing: database, and the metadata table `<context>_mirroring`. There is one writer of what `scope` says, be it in
+    /// this process or another: another call's transaction is waited for, up to the store's limit. A store may keep other
+    /// calls from more than that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn begin_on<'s>(
+        &'s self,
+        context: &str,
+        place: &MirrorPlace,
+        scope: Scope<'_>,
+    ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError>;
+
+    /// [`MirrorStore::begin_on`] the tenant's whole mirror.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -69,7 +90,9 @@ pub trait MirrorStore: Send + Sync {
         &'s self,
         context: &str,
         place: &MirrorPlace,
-    ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError>;
+    ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
+        self.begin_on(context, place, Scope::Tenant)
+    }
 
     /// Sets the LSN of one table, or of all, to -1: the next cycle sends them anew. Answers how many tables that were.
     /// Nothing is made where nothing is.
@@ -80,17 +103,12 @@ pub trait MirrorStore: Send + Sync {
 
     /// No call of tenant `context` is expected for a while, its cycle being over: whatever is kept ready for the next one is
     /// let go, and the mirror lies still.
-    fn rest(&self, context: &str, place: &MirrorPlace) {
-        let _ = (context, place);
-    }
+    fn rest(&self, context: &str, place: &MirrorPlace);
 
     /// How long to wait before a call that failed with `error` is done anew, counted from 1, `spent` after it came; `None`
     /// where it fails for good. Only [`StoreError::Passing`] is ever tried again: its transaction has left nothing
     /// behind.
-    fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration> {
-        let _ = (error, attempt, spent);
-        None
-    }
+    fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration>;
 }
 
 /// One call's work on one tenant's mirror. Table names are matched without regard to case.

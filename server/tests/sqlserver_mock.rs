@@ -21,7 +21,7 @@ use mirrorlab_server::operations::{Mirroring, Options};
 use mirrorlab_server::store::metadata::write_schema;
 use mirrorlab_server::store::mssql::{MssqlOptions, MssqlStore};
 use mirrorlab_server::store::testing::{CONTEXT, batch_of, table};
-use mirrorlab_server::store::{MirrorPlace, MirrorStore};
+use mirrorlab_server::store::{MirrorPlace, MirrorStore, Scope};
 use sqlparser::dialect::MsSqlDialect;
 use sqlparser::parser::Parser;
 
@@ -58,12 +58,16 @@ fn sql_server(question: &Question) -> Reply {
     } else if has("SELECT tablename FROM") {
         Reply::row(vec![text("contact")])
     } else if has("SELECT tablename, schemahash") {
-        let row = vec![
+        let mut row = vec![
             text("contact"),
             text(&contact.hash()),
             Cell::Integer(7),
             text(&write_schema(&contact)),
         ];
+        if has("WHERE tablename = @P1") {
+            row.push(Cell::Integer(1));
+            return Reply::row(row);
+        }
         Reply::Results(vec![vec![row], vec![vec![text("contact")]]])
     } else if has("SELECT @put, @gone") {
         Reply::row(vec![Cell::Integer(0), Cell::Integer(0)])
@@ -191,6 +195,15 @@ fn statements() -> Vec<String> {
     let another = table("contact", "contact_id bigint not null; text ntext not null");
     let one = table("contact", "contact_id bigint not null; text ntext null");
     call.alter(&one, &another).unwrap();
+    call.drop_table("contact").unwrap();
+    call.commit().unwrap();
+    // Rows of two tables alone; then it turns out to need more.
+    let both = Scope::Tables(&["person", "Contact"]);
+    let mut call = store.begin_on(CONTEXT, &place(), both).unwrap();
+    assert!(call.table("CONTACT").unwrap().unwrap().present);
+    call.set_lsn("contact", 9).unwrap();
+    call.run_script("SELECT 1").unwrap();
+    call.set_lsn("category", 9).unwrap_err();
     call.drop_table("contact").unwrap();
     call.commit().unwrap();
     store.invalidate(CONTEXT, &place(), Some("contact")).unwrap();

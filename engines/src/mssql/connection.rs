@@ -296,19 +296,7 @@ async fn connect(address: &Address) -> Result<Driver, MssqlError> {
                 .map_err(|e| MssqlError::from_tunnel(address, &e))?,
             false => Tunnel::Plain(tcp),
         };
-        let mut config = Config::new();
-        config.host(&to.0);
-        config.port(to.1);
-        config.database(&address.database);
-        config.application_name(&address.application);
-        config.authentication(AuthMethod::sql_server(&address.user, address.password.expose()));
-        // The tunnel has seen to it.
-        config.encryption(EncryptionLevel::NotSupported);
-        config.handshake_timeout(None);
-        config.packet_size(PACKET_BYTES);
-        // A lone surrogate, which SQL Server keeps and no text elsewhere can hold, must not cost the connection.
-        config.lossy_utf16_decoding(true);
-        match Client::connect(config, tunnel.compat_write()).await {
+        match Client::connect(config(address, &to), tunnel.compat_write()).await {
             Ok(driver) => return Ok(driver),
             Err(tiberius::error::Error::Routing { host, port }) => to = (host, port),
             Err(error) => {
@@ -331,6 +319,25 @@ async fn connect(address: &Address) -> Result<Driver, MssqlError> {
     }
     let message = format!("it sent the login on more than {ROUTES_MAX} times");
     Err(MssqlError::new(address, Kind::Unreachable, None, &message))
+}
+
+/// What the driver is told.
+fn config(address: &Address, to: &(String, u16)) -> Config {
+    let mut config = Config::new();
+    config.host(&to.0);
+    config.port(to.1);
+    config.database(&address.database);
+    config.application_name(&address.application);
+    config.authentication(AuthMethod::sql_server(&address.user, address.password.expose()));
+    // The tunnel has seen to it.
+    config.encryption(EncryptionLevel::NotSupported);
+    // The limits are ours: of connecting, and of each statement. The driver's own would come before them.
+    config.handshake_timeout(None);
+    config.command_timeout(None);
+    config.packet_size(PACKET_BYTES);
+    // A lone surrogate, which SQL Server keeps and no text elsewhere can hold, must not cost the connection.
+    config.lossy_utf16_decoding(true);
+    config
 }
 
 /// One row of a result.
@@ -461,5 +468,18 @@ impl RowStream<'_> {
             done?;
         }
         Ok(self.ready.pop_front())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drivers_own_limits_do_not_come_before_ours() {
+        let address = Address::read("mssql://u:p@127.0.0.1").unwrap();
+        let config = config(&address, &("127.0.0.1".into(), 1433));
+        assert_eq!(config.get_command_timeout(), None);
+        assert_eq!(config.get_handshake_timeout(), None);
     }
 }

@@ -10,13 +10,14 @@ mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mirrorlab_engines::sqlite::quote;
 use mirrorlab_protocol::message::Rows;
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_server::store::metadata::metadata_table;
 use mirrorlab_server::store::{
-    Applied, MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable,
+    Applied, MirrorPlace, MirrorStore, MirrorTransaction, Scope, StoreError, StoredTable,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -118,10 +119,11 @@ impl BrokenStore {
 }
 
 impl MirrorStore for BrokenStore {
-    fn begin<'s>(
+    fn begin_on<'s>(
         &'s self,
         context: &str,
         place: &MirrorPlace,
+        scope: Scope<'_>,
     ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
         let path = match place {
             MirrorPlace::SqliteFile(path) => path.clone(),
@@ -132,7 +134,7 @@ impl MirrorStore for BrokenStore {
             _ => Vec::new(),
         };
         Ok(Box::new(BrokenTransaction {
-            inner: Some(self.inner.begin(context, place)?),
+            inner: Some(self.inner.begin_on(context, place, scope)?),
             mistake: self.mistake,
             memory: Arc::clone(&self.memory),
             context: context.to_owned(),
@@ -149,6 +151,10 @@ impl MirrorStore for BrokenStore {
 
     fn rest(&self, context: &str, place: &MirrorPlace) {
         self.inner.rest(context, place);
+    }
+
+    fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration> {
+        self.inner.pause_before_retry(error, attempt, spent)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mirrorlab_engines::sqlite::{self, Durability};
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
-use mirrorlab_server::store::{MirrorPlace, MirrorStore, MirrorTransaction, StoreError};
+use mirrorlab_server::store::{MirrorPlace, MirrorStore, MirrorTransaction, Scope, StoreError};
 
 /// How long a call waits for a mirror that will not be free: just long enough to have waited.
 const LOCKED_WAIT: Duration = Duration::from_millis(20);
@@ -84,22 +84,23 @@ impl FaultyStore {
 }
 
 impl MirrorStore for FaultyStore {
-    fn begin<'s>(
+    fn begin_on<'s>(
         &'s self,
         context: &str,
         place: &MirrorPlace,
+        scope: Scope<'_>,
     ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
         match self.faults.of(context) {
-            None => self.inner.begin(context, place),
+            None => self.inner.begin_on(context, place, scope),
             Some(StoreFault::DiskFull) => {
-                let mut transaction = self.inner.begin(context, place)?;
+                let mut transaction = self.inner.begin_on(context, place, scope)?;
                 // Never below what the file has; it holds for this call's connection alone.
                 transaction.run_script("PRAGMA max_page_count = 1")?;
                 Ok(transaction)
             }
             Some(StoreFault::Locked) => {
                 self.locked(context, place)?;
-                self.inner.begin(context, place)
+                self.inner.begin_on(context, place, scope)
             }
         }
     }
@@ -110,5 +111,9 @@ impl MirrorStore for FaultyStore {
 
     fn rest(&self, context: &str, place: &MirrorPlace) {
         self.inner.rest(context, place);
+    }
+
+    fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration> {
+        self.inner.pause_before_retry(error, attempt, spent)
     }
 }

@@ -9,7 +9,7 @@ use mirrorlab_protocol::schema::Table;
 use mirrorlab_protocol::types::ColumnType;
 
 use super::{Call, Mirroring, Refusal, present_table};
-use crate::store::StoredTable;
+use crate::store::{Scope, StoredTable};
 
 impl Mirroring {
     pub(super) fn row_data(
@@ -17,7 +17,11 @@ impl Mirroring {
         call: Call<'_>,
         batches: &[RowDataBatch<'_>],
     ) -> Result<ResponseDetail, Refusal> {
-        let mut transaction = self.begin(call)?;
+        let written: Vec<&str> = batches
+            .iter()
+            .filter_map(|batch| batch.table.as_ref()?.name.as_deref())
+            .collect();
+        let mut transaction = self.begin(call, Scope::Tables(&written))?;
         let mut tables: HashMap<String, StoredTable> = HashMap::new();
         for (at, batch) in batches.iter().enumerate() {
             let named = batch.table.as_ref();

@@ -12,7 +12,7 @@ use crate::admin::{Announced, Announcement, TableChange};
 use crate::events::EventKind;
 use crate::schema_change::{Alteration, SchemaChange, compare};
 use crate::store::metadata::metadata_table;
-use crate::store::{MirrorTransaction, StoredTable};
+use crate::store::{MirrorTransaction, Scope, StoredTable};
 
 /// From how many tables on a call that drops more than half of them is suspicious.
 const GUARDED_TABLES_MIN: usize = 10;
@@ -24,7 +24,7 @@ impl Mirroring {
         sent: &[TableSchemaInfo<'_>],
     ) -> Result<ResponseDetail, Refusal> {
         let wanted = read_tables(call.context, sent)?;
-        let mut transaction = self.begin(call)?;
+        let mut transaction = self.begin(call, Scope::Tenant)?;
         let mut plan = Plan::make(transaction.as_mut(), &wanted)?;
         self.guard_drops(call, plan.kept, &plan.absent)?;
         if self.admin.announces(Announced::Tables) && plan.changes().next().is_some() {
@@ -35,7 +35,7 @@ impl Mirroring {
                 .map(|(table, change)| Announcement::Table { table, change })
                 .collect();
             self.announce(call, "OnBeforeReplicateTable", &announcements)?;
-            transaction = self.begin(call)?;
+            transaction = self.begin(call, Scope::Tenant)?;
             let again = Plan::make(transaction.as_mut(), &wanted)?;
             if !again.does_the_same(&plan) {
                 return Err(Refusal::Request(

@@ -1,14 +1,15 @@
 //! Mirrors in SQL Server: one database per tenant.
 //!
-//! - `place`: one call at a time on a mirror; making its database
+//! - `lock`: who may work on a mirror at the same time
+//! - `place`: the same within this process; names of databases
 //! - `metadata`: the table `<context>_mirroring`
 //! - `rows`: rows into a table: netted here, then set-based
 //! - `script`: partners' statements
 //!
-//! One writer per tenant: calls of this process queue here, those of other processes at an application lock in the
-//! tenant's database, which the transaction owns and which goes with it, whatever becomes of the process. So several
-//! servers behind a load balancer stay correct.
+//! One writer per tenant and table: calls of this process queue here, those of other processes at application locks in
+//! the tenant's database. So several servers behind a load balancer stay correct.
 
+mod lock;
 mod metadata;
 mod place;
 mod rows;
@@ -28,7 +29,8 @@ use mirrorlab_protocol::names::{fold, same_name};
 use mirrorlab_protocol::schema::Table;
 
 use super::metadata::metadata_table;
-use super::{Applied, MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable};
+use super::{Applied, MirrorPlace, MirrorStore, MirrorTransaction, Scope, StoreError, StoredTable};
+use lock::Locks;
 use metadata::Metadata;
 use place::{Held, Places};
 
@@ -85,34 +87,32 @@ impl MssqlStore {
         &self.server
     }
 
-    fn hold(&self, database: &str, context: &str) -> Result<Held<'_>, StoreError> {
+    fn hold(&self, database: &str, locks: &Locks) -> Result<Held<'_>, StoreError> {
         // Two tenants may share a database that a person made: their metadata, and so their locks, are apart.
-        let key = format!("{}\0{}", fold(database), fold(context));
         self.places
-            .hold(&key, self.options.busy_wait)
+            .hold(locks.all(), self.options.busy_wait)
             .ok_or_else(|| StoreError::Busy {
                 mirror: self.server.shown(database),
             })
     }
 
-    /// Opens a transaction that owns the tenant's lock.
+    /// Opens a transaction that owns the locks that its scope needs.
     fn transaction<'s>(
         &'s self,
         context: &str,
         database: &str,
-        held: Held<'s>,
+        scope: Scope<'_>,
     ) -> Result<Opened<'s>, StoreError> {
+        let locks = Locks::new(database, context, scope);
+        let held = self.hold(database, &locks)?;
         let mirror = self.server.shown(database);
         let metadata = Metadata::new(context);
-        let lock = format!("mirrorlab {}", fold(context));
         let wait = self.options.busy_wait.as_millis();
         let sql = format!(
-            "SET XACT_ABORT ON; SET NOCOUNT ON; SET LOCK_TIMEOUT {wait}; BEGIN TRANSACTION; \
-             DECLARE @got int; EXEC @got = sp_getapplock @Resource = {}, @LockMode = 'Exclusive', \
-             @LockOwner = 'Transaction', @LockTimeout = {wait}; \
+            "SET XACT_ABORT ON; SET NOCOUNT ON; SET LOCK_TIMEOUT {wait}; BEGIN TRANSACTION; {}\
              SELECT @got, {}, CASE WHEN N'a' = N'A' COLLATE DATABASE_DEFAULT THEN 1 ELSE 0 END, \
              CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128))",
-            text_literal(&lock),
+            locks.take(wait),
             metadata.is_there()
         );
         // A connection out of the pool may have died there: another one is taken then.
@@ -127,10 +127,6 @@ impl MssqlStore {
         });
         let (mut connection, row) = opened.map_err(|e| cannot_open(&mirror, &e))?;
         let answer = |at: usize| row.as_ref().and_then(|row: &Row| row.integer(at));
-        if answer(0).is_none_or(|got| got < 0) {
-            connection.break_off();
-            return Err(StoreError::Busy { mirror });
-        }
         let capabilities = match self.server.capabilities() {
             Ok(capabilities) => capabilities,
             Err(error) => {
@@ -146,14 +142,17 @@ impl MssqlStore {
             capabilities,
             mirror: mirror.clone(),
             database: database.to_owned(),
-            lock,
+            locks,
+            wait_ms: wait,
             metadata,
             objects: None,
-            listed: None,
+            listed: Listed::default(),
             ended: false,
             tainted: false,
             _held: held,
         };
+        // Those that were to be had go with the transaction, at once.
+        got(answer(0), &mirror)?;
         if is_sensitive {
             let why = format!(
                 "its collation {} tells capital letters from small ones, and names in a mirror are one whatever their \
@@ -210,16 +209,20 @@ struct Opened<'s> {
 }
 
 impl MirrorStore for MssqlStore {
-    fn begin<'s>(
+    fn begin_on<'s>(
         &'s self,
         context: &str,
         place: &MirrorPlace,
+        scope: Scope<'_>,
     ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
         let database = place::database_of(place)?;
         let mut provisioned = false;
+        let mut making = false;
         loop {
-            let held = self.hold(database, context)?;
-            match self.transaction(context, database, held) {
+            let scope = if making { Scope::Tenant } else { scope };
+            match self.transaction(context, database, scope) {
+                // Another call that shares the tenant may be about to make it too.
+                Ok(opened) if !opened.has_metadata && scope != Scope::Tenant => making = true,
                 Ok(mut opened) if !opened.has_metadata => {
                     if self.options.create_databases {
                         opened.transaction.refuse_somebody_elses()?;
@@ -228,7 +231,10 @@ impl MirrorStore for MssqlStore {
                     let sql = opened.transaction.metadata.make();
                     opened.transaction.batch("make the metadata", &sql)?;
                     Box::new(opened.transaction).commit()?;
+                    making = false;
                 }
+                // Made by somebody else meanwhile.
+                Ok(_) if making => making = false,
                 Ok(opened) => return Ok(Box::new(opened.transaction)),
                 Err(StoreError::NoMirror { .. }) if !provisioned => {
                     self.provision(database)?;
@@ -250,8 +256,7 @@ impl MirrorStore for MssqlStore {
 
     fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError> {
         let database = place::database_of(place)?;
-        let held = self.hold(database, context)?;
-        let opened = self.transaction(context, database, held)?;
+        let opened = self.transaction(context, database, Scope::Tenant)?;
         let mut transaction = opened.transaction;
         let metadata = transaction.metadata.table.clone();
         if !opened.has_metadata {
@@ -261,7 +266,7 @@ impl MirrorStore for MssqlStore {
                 metadata,
             });
         }
-        let listed: Vec<String> = transaction.listed()?.values().cloned().collect();
+        let listed: Vec<String> = transaction.list()?.values().cloned().collect();
         let names: Vec<&String> = match table {
             None => listed.iter().collect(),
             Some(table) => listed.iter().filter(|name| same_name(name, table)).collect(),
@@ -283,11 +288,23 @@ impl MirrorStore for MssqlStore {
         Ok(count)
     }
 
+    // What is kept ready are connections, which any tenant's calls take.
+    fn rest(&self, _context: &str, _place: &MirrorPlace) {}
+
     fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration> {
         let pause = retry::pause(attempt);
         let passes = matches!(error, StoreError::Passing { .. });
         (passes && spent.saturating_add(pause) < self.options.call_limit).then_some(pause)
     }
+}
+
+/// What is known of the tables that the metadata lists.
+#[derive(Debug, Default)]
+struct Listed {
+    /// Their spelling there, by folded name.
+    names: HashMap<String, String>,
+    /// Whether these are all.
+    are_all: bool,
 }
 
 /// One call's transaction. Dropped uncommitted, it is rolled back.
@@ -298,13 +315,14 @@ struct MssqlTransaction<'s> {
     /// Server and database.
     mirror: String,
     database: String,
-    /// The application lock that the transaction owns.
-    lock: String,
+    /// The application locks that the transaction owns.
+    locks: Locks,
+    /// How long more locks are waited for.
+    wait_ms: u128,
     metadata: Metadata,
     /// Everything in the schema that has a name, by its folded name; `None` where that has to be looked up again.
     objects: Option<HashMap<String, String>>,
-    /// The tables that the metadata lists, by folded name; `None` where that has to be looked up again.
-    listed: Option<HashMap<String, String>>,
+    listed: Listed,
     /// Committed, or rolled back by the server.
     ended: bool,
     /// A script may have left settings behind.
@@ -350,21 +368,49 @@ impl MssqlTransaction<'_> {
             .map_err(|e| refused(&self.mirror, doing, &e))
     }
 
-    /// The tables that the metadata lists.
-    fn listed(&mut self) -> Result<&HashMap<String, String>, StoreError> {
-        if self.listed.is_none() {
-            let doing = format!("read {}", self.metadata.table);
-            let rows = self.query(&doing, &self.metadata.names(), &[])?;
-            self.listed = Some(by_folded_name(&rows));
-        }
-        Ok(self.listed.get_or_insert_default())
+    /// Takes a lock that the call was begun without: it needs more than was said.
+    fn lock(&mut self, sql: Option<String>) -> Result<(), StoreError> {
+        let Some(sql) = sql else {
+            return Ok(());
+        };
+        let row = self.query("lock it", &sql, &[])?;
+        got(row.first().and_then(|row| row.integer(0)), &self.mirror)
     }
 
-    /// The spelling under which the metadata lists a table.
+    fn lock_table(&mut self, table: &str) -> Result<(), StoreError> {
+        let sql = self.locks.take_table(table, self.wait_ms);
+        self.lock(sql)
+    }
+
+    fn lock_tenant(&mut self) -> Result<(), StoreError> {
+        let sql = self.locks.take_tenant(self.wait_ms);
+        self.lock(sql)
+    }
+
+    /// The tables that the metadata lists, all of them.
+    fn list(&mut self) -> Result<&HashMap<String, String>, StoreError> {
+        if !self.listed.are_all {
+            let doing = format!("read {}", self.metadata.table);
+            let rows = self.query(&doing, &self.metadata.names(), &[])?;
+            self.listed = Listed {
+                names: by_folded_name(&rows),
+                are_all: true,
+            };
+        }
+        Ok(&self.listed.names)
+    }
+
+    /// The spelling under which the metadata lists a table, if it does.
+    fn listed_as(&mut self, table: &str) -> Result<Option<String>, StoreError> {
+        let folded = fold(table);
+        match self.listed.names.get(&folded) {
+            Some(spelling) => Ok(Some(spelling.clone())),
+            None => Ok(self.list()?.get(&folded).cloned()),
+        }
+    }
+
     fn spelling(&mut self, table: &str) -> Result<String, StoreError> {
-        self.listed()?
-            .get(&fold(table))
-            .cloned()
+        self.listed_as(table)?
             .ok_or_else(|| StoreError::UnknownTable(mirrorlab_protocol::excerpt(table)))
     }
 
@@ -420,13 +466,11 @@ impl MssqlTransaction<'_> {
     }
 
     /// Reads the metadata and which of its tables are there.
-    fn read(&mut self, which: Option<&str>) -> Result<Vec<StoredTable>, StoreError> {
+    fn read_all(&mut self) -> Result<Vec<StoredTable>, StoreError> {
         let doing = format!("read {}", self.metadata.table);
-        let params: Vec<Param<'_>> = which.map(Param::text).into_iter().collect();
-        let sql = self.metadata.select(which.is_some());
         let results = self
             .connection
-            .results(&sql, &params)
+            .results(&self.metadata.select_all(), &[])
             .map_err(|e| refused(&self.mirror, &doing, &e))?;
         let mut results = results.into_iter();
         let rows = results.next().unwrap_or_default();
@@ -436,35 +480,66 @@ impl MssqlTransaction<'_> {
             .iter()
             .filter_map(|row| row.text(0).map(fold))
             .collect();
+        self.listed = Listed {
+            names: by_folded_name(&rows),
+            are_all: true,
+        };
         rows.iter()
-            .map(|row| self.metadata.stored(row, &present, &self.mirror))
+            .map(|row| {
+                self.metadata
+                    .stored(row, |name| present.contains(name), &self.mirror)
+            })
             .collect()
+    }
+
+    /// Reads one table's row of the metadata, by the name that the engine finds it by.
+    fn read_one(&mut self, name: &str) -> Result<Option<StoredTable>, StoreError> {
+        let doing = format!("read {}", self.metadata.table);
+        let rows = self.query(&doing, &self.metadata.select_one(), &[Param::text(name)])?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let stored = self
+            .metadata
+            .stored(row, |_| row.integer(4) == Some(1), &self.mirror)?;
+        let spelling = stored.table.name.clone();
+        // What a collation takes for the same may be another name here: a blank at its end.
+        if !same_name(&spelling, name) {
+            return Ok(None);
+        }
+        self.listed.names.insert(fold(&spelling), spelling);
+        Ok(Some(stored))
     }
 }
 
 impl MirrorTransaction for MssqlTransaction<'_> {
     fn tables(&mut self) -> Result<Vec<StoredTable>, StoreError> {
-        let mut tables = self.read(None)?;
+        let mut tables = self.read_all()?;
         tables.sort_by_cached_key(|t| fold(&t.table.name));
         Ok(tables)
     }
 
     fn table(&mut self, name: &str) -> Result<Option<StoredTable>, StoreError> {
-        let Some(listed) = self.listed()?.get(&fold(name)).cloned() else {
-            return Ok(None);
-        };
-        Ok(self.read(Some(&listed))?.into_iter().next())
+        if let Some(stored) = self.read_one(name)? {
+            return Ok(Some(stored));
+        }
+        // A collation may not find what is the same name to everybody else: Turkish has two letters i.
+        match self.listed_as(name)? {
+            Some(listed) => self.read_one(&listed),
+            None => Ok(None),
+        }
     }
 
     fn create(&mut self, table: &Table) -> Result<(), StoreError> {
         let doing = format!("create table {}", table.name);
+        self.lock_tenant()?;
         if let Some(taken) = self.objects()?.get(&fold(&table.name)) {
             return Err(StoreError::ForeignTable {
                 table: taken.clone(),
                 mirror: self.mirror.clone(),
             });
         }
-        let listed = self.listed()?.get(&fold(&table.name)).cloned();
+        let listed = self.listed_as(&table.name)?;
         // One round trip: a first TableSchema call makes 413 of them.
         let sql = format!(
             "{}; {}",
@@ -473,14 +548,13 @@ impl MirrorTransaction for MssqlTransaction<'_> {
         );
         self.batch(&doing, &sql)?;
         self.objects()?.insert(fold(&table.name), table.name.clone());
-        if let Some(names) = &mut self.listed {
-            names.insert(fold(&table.name), table.name.clone());
-        }
+        self.listed.names.insert(fold(&table.name), table.name.clone());
         Ok(())
     }
 
     fn alter(&mut self, old: &Table, new: &Table) -> Result<(), StoreError> {
         let doing = format!("change table {}", old.name);
+        self.lock_tenant()?;
         // The table keeps the spelling that it was made with.
         let new = Table {
             name: old.name.clone(),
@@ -494,6 +568,7 @@ impl MirrorTransaction for MssqlTransaction<'_> {
     }
 
     fn drop_table(&mut self, name: &str) -> Result<(), StoreError> {
+        self.lock_tenant()?;
         let listed = self.spelling(name)?;
         let sql = format!(
             "DROP TABLE IF EXISTS {}; {}",
@@ -503,13 +578,12 @@ impl MirrorTransaction for MssqlTransaction<'_> {
         self.batch(&format!("drop table {listed}"), &sql)?;
         // Its constraints' names are free again too.
         self.objects = None;
-        if let Some(names) = &mut self.listed {
-            names.remove(&fold(&listed));
-        }
+        self.listed.names.remove(&fold(&listed));
         Ok(())
     }
 
     fn wipe(&mut self, table: &Table) -> Result<(), StoreError> {
+        self.lock_table(&table.name)?;
         let listed = self.spelling(&table.name)?;
         let quoted = quote(&listed);
         // A table that a partner's foreign key points at cannot be truncated.
@@ -524,12 +598,14 @@ impl MirrorTransaction for MssqlTransaction<'_> {
 
     fn apply(&mut self, table: &Table, order: &[usize], rows: &Rows<'_>) -> Result<Applied, StoreError> {
         let net = rows::net(table, order, rows)?;
+        self.lock_table(&table.name)?;
         let doing = format!("write to table {}", table.name);
         rows::write(&mut self.connection, &self.capabilities, table, net)
             .map_err(|e| refused(&self.mirror, &doing, &e))
     }
 
     fn set_lsn(&mut self, table: &str, lsn: i64) -> Result<(), StoreError> {
+        self.lock_table(table)?;
         let listed = self.spelling(table)?;
         let sql = self.metadata.set_lsn();
         let params = [Param::text(&listed), Param::integer(lsn)];
@@ -553,9 +629,9 @@ impl MirrorTransaction for MssqlTransaction<'_> {
     fn run_script(&mut self, sql: &str) -> Result<(), StoreError> {
         // Whatever it made, dropped or set.
         self.objects = None;
-        self.listed = None;
+        self.listed = Listed::default();
         self.tainted = true;
-        script::run(&mut self.connection, &self.database, &self.lock, sql).map_err(|e| match e {
+        script::run(&mut self.connection, &self.database, self.locks.tenant(), sql).map_err(|e| match e {
             script::ScriptError::Engine(e) => self.refused(script::DOING, &e),
             script::ScriptError::NotForScripts => StoreError::Engine {
                 mirror: self.mirror.clone(),
@@ -571,6 +647,20 @@ impl MirrorTransaction for MssqlTransaction<'_> {
         self.batch("commit", "COMMIT TRANSACTION")?;
         self.ended = true;
         Ok(())
+    }
+}
+
+/// Whether sp_getapplock gave what it was asked for.
+fn got(answer: Option<i64>, mirror: &str) -> Result<(), StoreError> {
+    let mirror = mirror.to_owned();
+    match answer {
+        Some(0..) => Ok(()),
+        Some(lock::DEADLOCK) => Err(StoreError::Passing {
+            mirror,
+            doing: "lock it".into(),
+            why: "it lost a deadlock with another call".into(),
+        }),
+        _ => Err(StoreError::Busy { mirror }),
     }
 }
 

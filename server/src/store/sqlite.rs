@@ -29,7 +29,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::metadata::metadata_table;
-use super::{Applied, MirrorPlace, MirrorStore, MirrorTransaction, StoreError, StoredTable};
+use super::{Applied, MirrorPlace, MirrorStore, MirrorTransaction, Scope, StoreError, StoredTable};
 use idle::IdleConnections;
 use metadata::Metadata;
 use place::{Held, Identity, Places};
@@ -82,10 +82,12 @@ impl SqliteStore {
 }
 
 impl MirrorStore for SqliteStore {
-    fn begin<'s>(
+    // A file has one writer, whatever it writes to.
+    fn begin_on<'s>(
         &'s self,
         context: &str,
         place: &MirrorPlace,
+        _scope: Scope<'_>,
     ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
         let path = file_of(place)?;
         let held = self.hold(path)?;
@@ -115,6 +117,11 @@ impl MirrorStore for SqliteStore {
         if let MirrorPlace::SqliteFile(path) = place {
             self.idle.close(path);
         }
+    }
+
+    // A file's errors do not pass by waiting for less than its lock's limit.
+    fn pause_before_retry(&self, _error: &StoreError, _attempt: u32, _spent: Duration) -> Option<Duration> {
+        None
     }
 
     fn invalidate(&self, context: &str, place: &MirrorPlace, table: Option<&str>) -> Result<u64, StoreError> {

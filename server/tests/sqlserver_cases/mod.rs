@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use mirrorlab_protocol::message::{RowOperation, Rows};
 use mirrorlab_protocol::value::Value;
 use mirrorlab_server::store::mssql::{MssqlOptions, MssqlStore};
 use mirrorlab_server::store::testing::{Bench, CONTEXT, batch_of, table};
-use mirrorlab_server::store::{Applied, MirrorPlace, MirrorStore, StoreError};
+use mirrorlab_server::store::{Applied, MirrorPlace, MirrorStore, Scope, StoreError};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::Mirror;
 
-/// Set for a child process: the database it works on.
+/// Set for a child process: the database it works on, and the table.
 pub const CHILD: &str = "MIRRORLAB_TEST_MSSQL_CHILD";
+const CHILD_TABLE: &str = "MIRRORLAB_TEST_MSSQL_CHILD_TABLE";
 /// How many calls each of several writers makes.
 const CALLS: i64 = 10;
 
@@ -40,7 +41,19 @@ pub const CASES: &[(&str, fn(&TestServer))] = &[
         "batches_of_any_size_do_what_their_rows_would_one_by_one",
         batches_of_any_size,
     ),
-    ("several_processes_write_one_tenant_in_turn", several_processes),
+    ("several_processes_write_one_table_in_turn", several_processes),
+    (
+        "two_processes_write_two_tables_of_a_tenant_at_once",
+        two_processes_on_two_tables,
+    ),
+    (
+        "a_call_that_needs_more_than_it_said_waits_for_it",
+        a_call_that_needs_more,
+    ),
+    (
+        "a_mirror_is_made_once_by_calls_that_share_it",
+        a_mirror_is_made_once,
+    ),
     ("tenants_go_side_by_side", tenants_go_side_by_side),
     ("a_mirror_that_is_held_is_busy", a_mirror_that_is_held_is_busy),
     (
@@ -297,35 +310,24 @@ fn batches_of_any_size(server: &TestServer) {
 }
 
 /// Reads the LSN, writes a row that says so, stores the next LSN: two of these at once would lose one.
-fn count_up(store: &MssqlStore, place: &MirrorPlace) {
-    let counted = table("t", "id int not null");
+fn count_up(store: &MssqlStore, place: &MirrorPlace, name: &str) {
+    let counted = table(name, "id int not null");
     for _ in 0..CALLS {
-        let mut call = store.begin(CONTEXT, place).unwrap();
-        let lsn = call.table("t").unwrap().unwrap().lsn;
+        let mut call = store.begin_on(CONTEXT, place, Scope::Tables(&[name])).unwrap();
+        let lsn = call.table(name).unwrap().unwrap().lsn;
         let next = (lsn + 1).to_string();
         call.apply(&counted, &[0], &batch_of(&[("I", &[&next])])).unwrap();
-        call.set_lsn("t", lsn + 1).unwrap();
+        call.set_lsn(name, lsn + 1).unwrap();
         call.commit().unwrap();
     }
 }
 
-/// The other process.
-pub fn child() {
-    let database = std::env::var(CHILD).unwrap();
-    let server = TestServer::find().unwrap_or_else(|e| panic!("{e:?}"));
-    let store = MssqlStore::new(server.address().clone(), MssqlOptions::default());
-    count_up(&store, &MirrorPlace::SqlServerDatabase(database));
-}
-
-fn several_processes(server: &TestServer) {
-    let mirror = Mirror::new(server);
-    let mut call = mirror.begin().unwrap();
-    call.create(&table("t", "id int not null")).unwrap();
-    call.set_lsn("t", 0).unwrap();
-    call.commit().unwrap();
+/// Another process that counts up.
+fn counting(server: &TestServer, mirror: &Mirror, table: &str) -> Child {
     let address = server.address();
-    let child = Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().unwrap())
         .env(CHILD, &mirror.scratch.name)
+        .env(CHILD_TABLE, table)
         .env(
             mirrorlab_engines::mssql::testing::VARIABLE,
             format!(
@@ -337,12 +339,30 @@ fn several_processes(server: &TestServer) {
                 address.trust_server_certificate
             ),
         )
-        .spawn();
-    let mut child = child.unwrap();
-    let second = MssqlStore::new(address.clone(), MssqlOptions::default());
+        .spawn()
+        .unwrap()
+}
+
+/// The other process.
+pub fn child() {
+    let database = std::env::var(CHILD).unwrap();
+    let server = TestServer::find().unwrap_or_else(|e| panic!("{e:?}"));
+    let store = MssqlStore::new(server.address().clone(), MssqlOptions::default());
+    let table = std::env::var(CHILD_TABLE).unwrap();
+    count_up(&store, &MirrorPlace::SqlServerDatabase(database), &table);
+}
+
+fn several_processes(server: &TestServer) {
+    let mirror = Mirror::new(server);
+    let mut call = mirror.begin().unwrap();
+    call.create(&table("t", "id int not null")).unwrap();
+    call.set_lsn("t", 0).unwrap();
+    call.commit().unwrap();
+    let mut child = counting(server, &mirror, "t");
+    let second = MssqlStore::new(server.address().clone(), MssqlOptions::default());
     thread::scope(|scope| {
-        scope.spawn(|| count_up(&mirror.store, &mirror.place()));
-        scope.spawn(|| count_up(&second, &mirror.place()));
+        scope.spawn(|| count_up(&mirror.store, &mirror.place(), "T"));
+        scope.spawn(|| count_up(&second, &mirror.place(), "t"));
     });
     assert!(child.wait().unwrap().success());
     let all = 3 * CALLS;
@@ -351,6 +371,112 @@ fn several_processes(server: &TestServer) {
         [format!("{all}|1|{all}")]
     );
     assert_eq!(mirror.query("SELECT LSN FROM Cust1_mirroring"), [all.to_string()]);
+}
+
+/// A store that waits for nobody for long.
+fn impatient(server: &TestServer) -> MssqlStore {
+    let options = MssqlOptions {
+        busy_wait: Duration::from_millis(300),
+        ..MssqlOptions::default()
+    };
+    MssqlStore::new(server.address().clone(), options)
+}
+
+/// Mirror with tables `a` and `b`, each at LSN 0.
+fn two_tables(server: &TestServer) -> Mirror {
+    let mirror = Mirror::new(server);
+    let mut call = mirror.begin().unwrap();
+    for name in ["a", "b"] {
+        call.create(&table(name, "id int not null")).unwrap();
+        call.set_lsn(name, 0).unwrap();
+    }
+    call.commit().unwrap();
+    mirror
+}
+
+fn two_processes_on_two_tables(server: &TestServer) {
+    let mirror = two_tables(server);
+    let (a, place) = (table("a", "id int not null"), mirror.place());
+    let mut call = mirror
+        .store
+        .begin_on(CONTEXT, &place, Scope::Tables(&["a"]))
+        .unwrap();
+    call.apply(&a, &[0], &batch_of(&[("I", &["1"])])).unwrap();
+    call.set_lsn("a", 1).unwrap();
+    // The whole of another process's work is done while this call is open, and some of this process's own.
+    assert!(counting(server, &mirror, "b").wait().unwrap().success());
+    count_up(&mirror.store, &place, "B");
+    assert_eq!(
+        mirror.query("SELECT LSN FROM Cust1_mirroring WHERE tablename = 'b'"),
+        [(2 * CALLS).to_string()]
+    );
+    // The same table, and all of them, are held, by whichever process.
+    let other = impatient(server);
+    for scope in [Scope::Tables(&["A"]), Scope::Tables(&["b", "a"]), Scope::Tenant] {
+        let error = other.begin_on(CONTEXT, &place, scope).err();
+        assert!(
+            matches!(error, Some(StoreError::Busy { .. })),
+            "{scope:?}: {error:?}"
+        );
+    }
+    call.commit().unwrap();
+    assert_eq!(mirror.query("SELECT id FROM a"), ["1"]);
+    drop(other.begin(CONTEXT, &place).unwrap());
+    // All of the tenant is held, and so is each table.
+    let all = mirror.begin().unwrap();
+    let error = other.begin_on(CONTEXT, &place, Scope::Tables(&["b"])).err();
+    assert!(matches!(error, Some(StoreError::Busy { .. })), "{error:?}");
+    drop(all);
+}
+
+fn a_call_that_needs_more(server: &TestServer) {
+    let mirror = two_tables(server);
+    let (b, place, other) = (table("b", "id int not null"), mirror.place(), impatient(server));
+    let held = mirror
+        .store
+        .begin_on(CONTEXT, &place, Scope::Tables(&["a"]))
+        .unwrap();
+    // Nobody has b.
+    let mut call = other.begin_on(CONTEXT, &place, Scope::Tables(&[])).unwrap();
+    call.apply(&b, &[0], &batch_of(&[("I", &["1"])])).unwrap();
+    call.set_lsn("b", 1).unwrap();
+    // Somebody has a, and shares the tenant.
+    let error = call.set_lsn("a", 5).unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    drop(call);
+    let mut call = other.begin_on(CONTEXT, &place, Scope::Tables(&["b"])).unwrap();
+    let error = call.create(&table("c", "id int not null")).unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    drop(call);
+    drop(held);
+    let mut call = other.begin_on(CONTEXT, &place, Scope::Tables(&["b"])).unwrap();
+    call.create(&table("c", "id int not null")).unwrap();
+    call.run_script("INSERT INTO c (id) VALUES (1)").unwrap();
+    call.commit().unwrap();
+    assert_eq!(
+        mirror.query("SELECT id FROM b"),
+        [""; 0],
+        "it was dropped uncommitted"
+    );
+    assert_eq!(mirror.query("SELECT id FROM c"), ["1"]);
+}
+
+fn a_mirror_is_made_once(server: &TestServer) {
+    let mirror = Mirror::new(server);
+    let stores: Vec<MssqlStore> = (0..3)
+        .map(|_| MssqlStore::new(server.address().clone(), MssqlOptions::default()))
+        .collect();
+    thread::scope(|scope| {
+        for store in &stores {
+            let place = mirror.place();
+            scope.spawn(move || {
+                let mut call = store.begin_on(CONTEXT, &place, Scope::Tables(&["t"])).unwrap();
+                assert_eq!(call.table("t").unwrap(), None);
+                call.commit().unwrap();
+            });
+        }
+    });
+    assert_eq!(mirror.query("SELECT COUNT(*) FROM Cust1_mirroring"), ["0"]);
 }
 
 fn tenants_go_side_by_side(server: &TestServer) {
@@ -378,11 +504,7 @@ fn tenants_go_side_by_side(server: &TestServer) {
 fn a_mirror_that_is_held_is_busy(server: &TestServer) {
     let mirror = Mirror::new(server);
     let held = mirror.begin().unwrap();
-    let impatient = MssqlOptions {
-        busy_wait: Duration::from_millis(300),
-        ..MssqlOptions::default()
-    };
-    let other = MssqlStore::new(server.address().clone(), impatient);
+    let other = impatient(server);
     let error = other.begin(CONTEXT, &mirror.place()).err().unwrap();
     assert!(matches!(error, StoreError::Busy { .. }), "{error}");
     assert_eq!(

@@ -1,7 +1,5 @@
 //! The table `<context>_mirroring` in a SQL Server mirror: a row per table, which a person may change at any time.
 
-use std::collections::HashSet;
-
 use mirrorlab_engines::mssql::ddl::{self, text_literal};
 use mirrorlab_engines::mssql::{Row, quote};
 use mirrorlab_protocol::message::LSN_INVALID;
@@ -48,13 +46,22 @@ impl Metadata {
         format!("SELECT tablename FROM {}", self.quoted)
     }
 
-    /// Two results: the rows, or the one of `@P1`; and the names of all tables that are there.
-    pub(super) fn select(&self, one: bool) -> String {
+    /// Two results: the rows, and the names of all tables that are there.
+    pub(super) fn select_all(&self) -> String {
         format!(
-            "SELECT tablename, schemahash, LSN, tableschema FROM {}{}; \
+            "SELECT tablename, schemahash, LSN, tableschema FROM {}; \
              SELECT t.name FROM sys.tables t WHERE t.schema_id = SCHEMA_ID()",
-            self.quoted,
-            if one { " WHERE tablename = @P1" } else { "" }
+            self.quoted
+        )
+    }
+
+    /// The row of table `@P1`, and whether the table is there. It looks at no other table's row, which another call may
+    /// be writing at this moment.
+    pub(super) fn select_one(&self) -> String {
+        format!(
+            "SELECT tablename, schemahash, LSN, tableschema, \
+             CASE WHEN OBJECT_ID(QUOTENAME(tablename), N'U') IS NULL THEN 0 ELSE 1 END FROM {} WHERE tablename = @P1",
+            self.quoted
         )
     }
 
@@ -109,11 +116,12 @@ impl Metadata {
         )
     }
 
-    /// A row of [`Metadata::select`]; `present` has the folded names of all tables that are there.
+    /// A row of [`Metadata::select_all`] or [`Metadata::select_one`]; `present` says whether its table, of that folded name,
+    /// is there.
     pub(super) fn stored(
         &self,
         row: &Row,
-        present: &HashSet<String>,
+        present: impl Fn(&str) -> bool,
         mirror: &str,
     ) -> Result<StoredTable, StoreError> {
         let text = |at: usize| row.text(at).unwrap_or_default().to_owned();
@@ -123,7 +131,7 @@ impl Metadata {
             doing: format!("read the schema of table {name} in {}", self.table),
             why: format!("{why}; delete that row and drop the table, and it is made and sent anew"),
         })?;
-        let present = present.contains(&fold(&name));
+        let present = present(&fold(&name));
         // The listed spelling is the one that statements find it by.
         table.name = name;
         Ok(StoredTable {

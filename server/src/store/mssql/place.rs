@@ -1,6 +1,7 @@
-//! A mirror's database: its name, and one call of this process at a time on it.
+//! A mirror's database: its name, and which calls of this process are on it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,43 +42,84 @@ pub(super) fn database_of(place: &MirrorPlace) -> Result<&str, StoreError> {
     })
 }
 
-/// The mirrors that calls of this process hold. The application lock in the database would keep them apart as well, but
+/// What calls of this process hold of mirrors. The application locks in the database would keep them apart as well, but
 /// each would occupy a connection while it waits.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    held: Mutex<HashSet<String>>,
+    held: Mutex<HashMap<String, Holders>>,
     freed: Condvar,
 }
 
+/// Who holds something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holders {
+    /// One call, to itself.
+    One,
+    /// This many calls, together.
+    Together(usize),
+}
+
+/// What a call wants to hold, each with whether it wants it to itself.
+pub(super) type Wanted = Vec<(String, bool)>;
+
+fn are_free(held: &HashMap<String, Holders>, wanted: &Wanted) -> bool {
+    wanted.iter().all(|(key, whole)| match held.get(key) {
+        None => true,
+        Some(Holders::Together(_)) => !whole,
+        Some(Holders::One) => false,
+    })
+}
+
 impl Places {
-    /// Waits until no other call holds `key`; `None` when that takes longer than `wait`.
-    pub(super) fn hold(&self, key: &str, wait: Duration) -> Option<Held<'_>> {
+    /// Waits until all that is wanted can be had, and has it at once, so that no two calls wait for each other; `None` when
+    /// that takes longer than `wait`.
+    pub(super) fn hold(&self, wanted: Wanted, wait: Duration) -> Option<Held<'_>> {
         let (mut held, _) = self
             .freed
-            .wait_timeout_while(self.lock(), wait, |held| held.contains(key))
+            .wait_timeout_while(self.lock(), wait, |held| !are_free(held, &wanted))
             .unwrap_or_else(PoisonError::into_inner);
-        held.insert(key.to_owned()).then(|| Held {
+        if !are_free(&held, &wanted) {
+            return None;
+        }
+        for (key, whole) in &wanted {
+            let now = match held.get(key) {
+                _ if *whole => Holders::One,
+                Some(Holders::Together(count)) => Holders::Together(count + 1),
+                _ => Holders::Together(1),
+            };
+            held.insert(key.clone(), now);
+        }
+        Some(Held {
             places: self,
-            key: key.to_owned(),
+            what: wanted,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
-        // A set of names is whole whenever a panic leaves it.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Holders>> {
+        // A panic while it is held leaves nothing half done: nothing in there panics.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A mirror that this call holds.
+/// What this call holds.
 #[derive(Debug)]
 pub(super) struct Held<'s> {
     places: &'s Places,
-    key: String,
+    what: Wanted,
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.places.lock().remove(&self.key);
+        let mut held = self.places.lock();
+        for (key, _) in &self.what {
+            if let Entry::Occupied(mut holders) = held.entry(key.clone()) {
+                match holders.get_mut() {
+                    Holders::Together(count) if *count > 1 => *count -= 1,
+                    _ => drop(holders.remove()),
+                }
+            }
+        }
+        drop(held);
         self.places.freed.notify_all();
     }
 }
@@ -85,6 +127,27 @@ impl Drop for Held<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_held_together_and_alone() {
+        let places = Places::default();
+        let hold = |wanted: &[(&str, bool)]| {
+            let wanted = wanted.iter().map(|(key, whole)| ((*key).to_owned(), *whole));
+            places.hold(wanted.collect(), Duration::ZERO)
+        };
+        let one = hold(&[("t", false), ("t/a", true)]).unwrap();
+        let two = hold(&[("t", false), ("t/b", true)]).unwrap();
+        assert!(hold(&[("t", false), ("t/a", true)]).is_none());
+        assert!(hold(&[("t", true)]).is_none());
+        drop(one);
+        assert!(hold(&[("t", true)]).is_none(), "one is left");
+        drop(hold(&[("t", false), ("t/a", true)]).unwrap());
+        drop(two);
+        let all = hold(&[("t", true)]).unwrap();
+        assert!(hold(&[("t", false)]).is_none());
+        drop(all);
+        assert!(places.lock().is_empty(), "nothing is left behind");
+    }
 
     #[test]
     fn names_that_can_be_a_database() {

@@ -18,7 +18,7 @@ pub(super) enum ScriptError {
 pub(super) fn run(
     connection: &mut Connection,
     database: &str,
-    lock: &str,
+    (lock, mode): (&str, &str),
     script: &str,
 ) -> Result<(), ScriptError> {
     connection
@@ -28,7 +28,7 @@ pub(super) fn run(
         connection.batch(&piece).map_err(ScriptError::Engine)?;
         let state = format!(
             "SELECT CASE WHEN @@TRANCOUNT = 2 AND DB_NAME() = {} \
-             AND APPLOCK_MODE('public', {}, 'Transaction') = 'Exclusive' THEN 1 ELSE 0 END",
+             AND APPLOCK_MODE('public', {}, 'Transaction') = '{mode}' THEN 1 ELSE 0 END",
             text_literal(database),
             text_literal(lock)
         );
