@@ -251,7 +251,7 @@ fn plain(table: &Table, values: &[Vec<Value<'static>>]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(8 * ProptestConfig::default().cases))]
 
     #[test]
     fn every_value_survives_the_wire((table, rows) in table_with_rows()) {
