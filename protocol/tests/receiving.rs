@@ -4,7 +4,7 @@
 
 use mirrorlab_protocol::message::{Request, ResponseDetail, TableLsn, read_request, read_response};
 use mirrorlab_protocol::names::{ARRAYS, INSTANCE, MESSAGES, Operation, SOAP11, STRUCTURES};
-use mirrorlab_protocol::soap::{self, Head, Peek};
+use mirrorlab_protocol::soap::{self, Head, Peek, SoapError};
 use mirrorlab_protocol::xml::{self, Reader};
 use proptest::prelude::*;
 
@@ -391,7 +391,9 @@ fn peek_says_head_at_once_and_never_fails_a_good_call() {
             }
         }
         assert!(matches!(soap::peek(&bytes, true), Peek::Head(_)));
-        assert!(matches!(soap::peek(&bytes[..needed - 2], true), Peek::Failed(_)));
+        // Cut short, and not too long.
+        let cut = soap::peek(&bytes[..needed - 2], true);
+        assert!(matches!(cut, Peek::Failed(SoapError::Xml(_))), "{cut:?}");
     }
 }
 

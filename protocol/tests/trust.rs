@@ -419,6 +419,12 @@ fn a_token_may_be_as_long_as_the_limit() {
 }
 
 #[test]
+fn a_fresh_token_is_valid_for_six_minutes() {
+    let claims = Claims::fresh("Cust1", "app", "nonce".to_owned(), NOW);
+    assert_eq!((claims.not_before, claims.expires), (NOW, NOW + 360));
+}
+
+#[test]
 fn a_token_is_valid_within_its_time_and_the_leeway() {
     let from = |nbf: i64| changed(changed(claims(), "nbf", json!(nbf)), "exp", json!(nbf + 360));
     assert!(judged(&header(), &from(NOW + 30)).is_ok());

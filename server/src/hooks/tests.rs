@@ -146,6 +146,25 @@ fn a_webhook_is_told_what_happened() {
 }
 
 #[test]
+fn only_a_webhook_is_told_before_its_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = || Some(Hook::SqlFile(folder.path().join("file.sql")));
+    let files = Hooks {
+        before_table: file(),
+        wipe: file(),
+        completed: file(),
+        ..Hooks::default()
+    };
+    let web = webhooks("http://127.0.0.1:1", LONG);
+    for (hooks, told) in [(Hooks::default(), false), (files, false), (web, true)] {
+        let admin = HookAdmin::new(folder.path(), NameTemplate::default(), hooks);
+        for what in [Announced::Tables, Announced::Wipe, Announced::Completed] {
+            assert_eq!(admin.announces(what), told, "{what:?}");
+        }
+    }
+}
+
+#[test]
 fn every_change_has_its_json() {
     let altered = TableChange::Altered {
         added: vec!["x_new".into()],

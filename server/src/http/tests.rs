@@ -327,6 +327,16 @@ async fn tls_is_spoken_and_a_silent_caller_holds_nobody_up() {
         .await;
     let reply = client.reply().await;
     assert!(reply.text().contains("location=\"https://localhost/any/prefix/"));
+    // A proxy in front knows better, where what it says is a scheme.
+    for (said, scheme) in [("http", "http"), ("HTTPS", "https"), ("javascript", "https")] {
+        client
+            .send(format!(
+                "GET {PATH}?wsdl HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Proto: {said}\r\n\r\n"
+            ))
+            .await;
+        let location = format!("location=\"{scheme}://localhost/any/prefix/");
+        assert!(client.reply().await.text().contains(&location), "{said}");
+    }
     // Also with the silent one still there.
     server.stopped().await;
 }

@@ -538,6 +538,32 @@ fn a_flood_of_invented_key_ids_keeps_no_new_key_out_and_no_withdrawn_one_in() {
 }
 
 #[test]
+fn an_answer_without_a_key_that_is_not_due_leaves_it_known() {
+    let published = Arc::new(Mutex::new(vec![SUPEROFFICE.certificate.clone()]));
+    let count = Arc::new(AtomicUsize::new(0));
+    let resolver = WholeSet {
+        published: Arc::clone(&published),
+        count: Arc::clone(&count),
+    };
+    let clock = clock();
+    let trust = Trust::new(APPLICATION, clock.clone() as Arc<dyn Clock>)
+        .with_leeway(1_000_000)
+        .with_resolver(Box::new(resolver), ResolverLimits::default());
+    let check = |authority: &Authority| trust.check(Some(&authority.token("Cust1")));
+    check(&SUPEROFFICE).unwrap();
+    *published.lock().unwrap() = vec![STRANGER.certificate.clone()];
+    check(&STRANGER).unwrap();
+    check(&SUPEROFFICE).unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    // Due at the very second that ends its time.
+    clock.advance(ResolverLimits::default().hit_seconds);
+    let other = Authority::new();
+    check(&other).unwrap_err();
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+    check(&SUPEROFFICE).unwrap_err();
+}
+
+#[test]
 fn the_oldest_answer_makes_room_for_a_new_one() {
     let limits = ResolverLimits {
         hits_max: 1,
