@@ -249,6 +249,39 @@ fn a_signal_ends_the_simulator() {
     server.kill();
 }
 
+#[cfg(unix)]
+#[test]
+fn a_simulator_without_an_end_waits_for_an_endpoint_that_comes_later() {
+    let trial = Trial::new();
+    // Bound and closed again: nobody listens there yet.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .port();
+    let url = format!("https://localhost:{port}/MirroringClientService.svc");
+    let args = trial.simulate_args(&url, &["--rows", "1", "--every", "1s"]);
+    let mut simulator = Started::new(mirrorlab(trial.dir(), &args));
+    let warning = simulator.wait_for("warning: ");
+    assert_eq!(
+        warning,
+        format!(
+            "warning: {url}: connection refused; nothing listens on 127.0.0.1:{port}. Start the endpoint, or correct \
+             --endpoint; nothing was sent yet; each cycle tries it again"
+        )
+    );
+    simulator.wait_for("Cust10001 Error       Mirroring failed: Authenticate: cannot connect to");
+    let listen = format!("127.0.0.1:{port}");
+    let mut args = trial.serve_args(&[]);
+    let at = args.iter().position(|arg| *arg == "127.0.0.1:0").unwrap();
+    args[at] = &listen;
+    let mut server = Started::new(mirrorlab(trial.dir(), &args));
+    server.wait_for("listening on ");
+    simulator.wait_for("Cust10001 Information Mirroring completed: 25 of 25 tables");
+    simulator.signal("INT");
+    simulator.end().expect(1);
+    server.kill();
+}
+
 /// Settings as they are shown, in the directory that `keys new` was run in.
 #[test]
 fn the_settings_that_are_shown_work() {

@@ -205,12 +205,28 @@ fn calls_go_as_they_were_recorded_where_that_is_asked_for() {
         "{}",
         signed.out
     );
+    // What is no endpoint is told in one message, and nothing else is sent.
+    let page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 7\r\nConnection: close\r\n\r\n<html/>";
+    let (site, asked) = upstream(page.to_vec());
+    let mut args = vec!["replay", "calls", "--endpoint", &site, "--as-recorded"];
+    let shown = run(trial.dir(), &args).expect(4);
+    assert_eq!(shown.out, "");
+    assert!(
+        shown
+            .err
+            .contains("it answers a web page (HTTP 200, text/html) and no SOAP."),
+        "{}",
+        shown.err
+    );
+    assert_eq!(asked.try_iter().count(), 2, "the first call, and a question");
+    args.splice(4.., ["--keys", "keys"]);
+    assert_eq!(run(trial.dir(), &args).expect(4).err, shown.err);
     // Nobody there.
     let nobody = replay(&trial, "https://127.0.0.1:1/x", &["--as-recorded"]).expect(4);
     assert!(
         nobody
             .err
-            .contains("call 1: Authenticate of Cust10001: cannot connect"),
+            .contains("https://127.0.0.1:1/x: connection refused; nothing listens"),
         "{}",
         nobody.err
     );
@@ -536,13 +552,13 @@ fn an_upstream_that_is_away_is_a_502_and_recorded_as_such() {
     let (recorder, through) = record(&trial, "https://127.0.0.1:1/MirroringClientService.svc", &[]);
     let simulated = trial
         .simulate(&through, &["--cycles", "1", "--rows", "1"])
-        .expect(1);
+        .expect(4);
     assert!(
         simulated
-            .out
-            .contains("a SOAP fault Server: mirrorlab record: there is no answer to pass on: cannot connect"),
+            .err
+            .contains("(HTTP 502): \"mirrorlab record: there is no answer to pass on: cannot connect"),
         "{}",
-        simulated.out
+        simulated.err
     );
     let ended = end(recorder);
     assert!(

@@ -12,8 +12,11 @@ use mirrorlab_simulator::endpoint::https::HttpsEndpoint;
 
 use super::{CliError, Exit, record, tell, values};
 use crate::conformance::keys::CallerKeys;
+use crate::conformance::probe::reach;
+use crate::conformance::wire::{Limits, Wire};
 use crate::replay::load::load;
 use crate::replay::{Ignored, Options, Replay, ReplayError, Signer};
+use crate::report::failure::Failure;
 
 /// What may differ between two answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,14 +142,32 @@ pub fn run(args: ReplayArgs) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|why| CliError::broken(format!("cannot start the network runtime: {why}")))?;
+    let limits = Limits {
+        connect: upstream.connect_timeout,
+        call: upstream.call_timeout,
+    };
+    let wire = Wire::new(&upstream.url, &upstream.trust, limits).map_err(CliError::usage)?;
     let endpoint = HttpsEndpoint::new(upstream, runtime.handle().clone()).map_err(CliError::usage)?;
     let endpoint = Arc::new(endpoint);
     let mut replay = Replay::new(endpoint.as_ref(), &SystemClock, &options);
     let (mut equal, mut differing, mut uncompared) = (0_usize, 0_usize, 0_usize);
     for item in &items {
-        let replayed = replay.one(item).map_err(failed)?;
+        let replayed = match replay.one(item) {
+            Err(error) => {
+                if equal + differing == 0 {
+                    // Every command says the same of what is no endpoint.
+                    reach(&wire, "replayed").map_err(CliError::broken)?;
+                }
+                return Err(failed(error));
+            }
+            Ok(replayed) => replayed,
+        };
         let mut out = String::new();
         if !replayed.failures.is_empty() {
+            if equal + differing == 0 && replayed.failures.iter().any(is_strange) {
+                // Whether it is an endpoint at all, where nothing says so yet.
+                reach(&wire, "replayed").map_err(CliError::broken)?;
+            }
             differing += 1;
             let _ = writeln!(out, "FAIL {}", replayed.name);
             for failure in &replayed.failures {
@@ -181,6 +202,11 @@ pub fn run(args: ReplayArgs) -> Result<Exit, CliError> {
         0 => Exit::Held,
         _ => Exit::Failed,
     })
+}
+
+/// Whether what came in place of the recorded answer may not be an endpoint's.
+fn is_strange(failure: &Failure) -> bool {
+    ["replay-answer", "replay-no-answer"].contains(&failure.check.as_str())
 }
 
 /// The command line that was given.

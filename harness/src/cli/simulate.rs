@@ -12,10 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use mirrorlab_protocol::clock::{Clock as _, SystemClock};
 use mirrorlab_simulator::endpoint::https::{HttpsEndpoint, HttpsOptions, Trust};
 use mirrorlab_simulator::schedule::Pause;
 
 use super::{CliError, Exit, print, signals, values};
+use crate::conformance::probe::Probe;
+use crate::conformance::wire::{Limits, Wire};
 
 /// The flags of `mirrorlab simulate`.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +27,8 @@ Makes source databases for the tenants Cust10001, Cust10002 …, approves the
 application for each, and pushes them to the endpoint as SuperOffice's mirroring
 task does: at once, then every 20 minutes unless told otherwise. Each cycle's
 event is printed. Of the application's key only the public half is needed.
+The endpoint is asked first whether it is one: with --cycles the run ends there
+if it is not, without it that is a warning, and each cycle tries again.
 SIGTERM and Ctrl-C end it after the cycles under way, a second one at once.
 
 Exit codes: 0 where every cycle succeeded, 1 where one failed, 2 for wrong usage,
@@ -108,17 +113,19 @@ pub fn run(args: SimulateArgs) -> Result<Exit, CliError> {
     let seed = args.seed.unwrap_or_else(rand::random);
     // Never the same: a server may refuse a token's nonce that it saw before, in an earlier start too.
     let tokens_seed = rand::random();
-    let endpoint = endpoint(&args, tokens_seed, &runtime)?;
+    let options = options(&args, tokens_seed)?;
+    let endpoint = HttpsEndpoint::new(options.clone(), runtime.handle().clone()).map_err(CliError::usage)?;
     let record = pace::Record::new(args.events.as_deref())?;
     let place = office::Place::new(args.data.as_deref())?;
-    print(&format!("seed {seed}\n"))?;
-
     let stop = Arc::new(pace::Stop::default());
     listen_to_signals(&runtime, &stop, place.passing())?;
+    ask_first(&args, &options, &keys)?;
+    print(&format!("seed {seed}\n"))?;
+
     let mut office = office::open(
         &args,
         keys,
-        endpoint,
+        Arc::new(endpoint),
         Arc::clone(&record),
         skip.clone(),
         tokens_seed,
@@ -144,11 +151,7 @@ pub fn run(args: SimulateArgs) -> Result<Exit, CliError> {
     record.end()
 }
 
-fn endpoint(
-    args: &SimulateArgs,
-    seed: u64,
-    runtime: &tokio::runtime::Runtime,
-) -> Result<Arc<HttpsEndpoint>, CliError> {
+fn options(args: &SimulateArgs, seed: u64) -> Result<HttpsOptions, CliError> {
     let plain = args
         .endpoint
         .trim_start()
@@ -164,12 +167,6 @@ fn endpoint(
         None if args.insecure => Trust::Anyone,
         None => Trust::System,
     };
-    let options = HttpsOptions {
-        trust,
-        seed,
-        ..HttpsOptions::new(&args.endpoint)
-    };
-    let made = HttpsEndpoint::new(options, runtime.handle().clone()).map_err(CliError::usage)?;
     if args.insecure {
         say(
             "warning: --insecure: the endpoint's certificate is not checked; whoever answers gets every row of the tenants",
@@ -177,7 +174,40 @@ fn endpoint(
     } else if plain {
         say("warning: the endpoint's URL begins with http://: tokens and rows travel unencrypted");
     }
-    Ok(Arc::new(made))
+    Ok(HttpsOptions {
+        trust,
+        seed,
+        ..HttpsOptions::new(&args.endpoint)
+    })
+}
+
+/// Asks the endpoint whether it is one, before anything is made for it. Whoever wants so many cycles and no more is told
+/// that there is none; who lets the task run for ever is warned, and an endpoint that comes later is found by a later
+/// cycle, as SuperOffice finds it.
+fn ask_first(args: &SimulateArgs, options: &HttpsOptions, keys: &office::Keys) -> Result<(), CliError> {
+    let limits = Limits {
+        connect: options.connect_timeout,
+        call: options.call_timeout,
+    };
+    let wire = Wire::new(&options.url, &options.trust, limits).map_err(CliError::usage)?;
+    let probe = Probe {
+        wire: &wire,
+        authority: &keys.authority,
+        application_id: &args.application_id,
+        context: office::FIRST_TENANT,
+        // Its nonces are none of the cycles'.
+        seed: options.seed ^ 1,
+        now: SystemClock.now(),
+        done: "sent",
+    };
+    match (probe.ask(), args.cycles) {
+        (Ok(()), _) => Ok(()),
+        (Err(why), Some(_)) => Err(CliError::broken(why)),
+        (Err(why), None) => {
+            say(&format!("warning: {why} yet; each cycle tries it again"));
+            Ok(())
+        }
+    }
 }
 
 fn listen_to_signals(

@@ -23,6 +23,7 @@ use mirrorlab_simulator::capture::form::{Call, Message, Outcome, tenant_of};
 use mirrorlab_simulator::capture::redact::Redaction;
 use mirrorlab_simulator::endpoint::TransportError;
 use mirrorlab_simulator::endpoint::https::explain;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -113,7 +114,17 @@ struct Pending {
 }
 
 impl Pending {
-    fn keep(self, outcome: Outcome) {
+    /// Unpacking, masking and writing take their time, and this is called where a connection is driven: the runtime gives
+    /// the thread's other connections to another one for so long.
+    fn keep(self, outcome: impl FnOnce() -> Outcome) {
+        let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        match flavor {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| self.write(outcome())),
+            _ => self.write(outcome()),
+        }
+    }
+
+    fn write(self, outcome: Outcome) {
         let mut request = lock(&self.request);
         let message = request.message(self.start_line, &self.headers);
         drop(request);
@@ -180,7 +191,7 @@ impl Proxy {
                     None => explain(&error, &self.url, &self.upstream).to_string(),
                 };
                 if let Some(pending) = pending {
-                    pending.keep(Outcome::NoAnswer(why.clone()));
+                    pending.keep(|| Outcome::NoAnswer(why.clone()));
                 }
                 bad_gateway(&why)
             }
@@ -315,7 +326,7 @@ impl Passing {
         let Some(pending) = self.pending.take() else {
             return;
         };
-        pending.keep(match broke {
+        pending.keep(|| match broke {
             Some(why) => Outcome::NoAnswer(why),
             None => {
                 self.kept.ended = true;

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// The most characters of a received message that are shown to a person; JSON has all of it.
+/// The most characters of a received message that are shown to a person, an element a line; JSON has all of it.
 const MESSAGE_SHOWN_MAX: usize = 2000;
+/// The most of its lines.
+const LINES_SHOWN_MAX: usize = 40;
 
 /// A check that did not hold: everything that a person needs to see why, and to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -68,14 +70,59 @@ impl Failure {
     }
 }
 
+/// A message as a person reads it: its elements below each other, and no more than anybody looks through.
 fn shortened(message: &str) -> String {
-    let length = message.chars().count();
-    if length <= MESSAGE_SHOWN_MAX {
-        return message.to_owned();
+    let laid_out: Vec<String> = message.lines().flat_map(elements).collect();
+    let (mut out, mut room, mut shown) = (String::new(), MESSAGE_SHOWN_MAX, 0);
+    for line in laid_out.iter().take(LINES_SHOWN_MAX) {
+        let length = line.chars().count();
+        if length > room {
+            let start: String = line.chars().take(room).collect();
+            let _ = write!(out, "{start}\n… {} more characters of this line", length - room);
+            shown += 1;
+            break;
+        }
+        room -= length;
+        shown += 1;
+        let _ = writeln!(out, "{line}");
     }
-    let mut out: String = message.chars().take(MESSAGE_SHOWN_MAX).collect();
-    let _ = write!(out, "\n… {} more characters", length - MESSAGE_SHOWN_MAX);
-    out
+    match laid_out.len() - shown {
+        0 => out,
+        1 => format!("{}\n… 1 more line", out.trim_end()),
+        more => format!("{}\n… {more} more lines", out.trim_end()),
+    }
+}
+
+/// A line of XML as lines of an element each, deeper ones further in; an element that holds text alone is one line. Any
+/// other line is itself.
+fn elements(line: &str) -> Vec<String> {
+    if !line.starts_with('<') {
+        return vec![line.to_owned()];
+    }
+    let mut lines = Vec::new();
+    let (mut depth, mut now, mut is_leaf) = (0_usize, String::new(), false);
+    for piece in line.split_inclusive('>') {
+        let from = piece.find('<').unwrap_or(0);
+        let (is_end, is_alone) = (piece[from..].starts_with("</"), piece.ends_with("/>"));
+        // A start tag's text is followed by its end tag, and then both are one line.
+        let goes_on = is_end && is_leaf;
+        if !goes_on && !now.is_empty() {
+            lines.push(std::mem::take(&mut now));
+        }
+        if is_end {
+            depth = depth.saturating_sub(1);
+        }
+        if now.is_empty() {
+            now = "  ".repeat(depth.min(20));
+        }
+        now.push_str(piece);
+        is_leaf = !is_end && !is_alone && piece[from..].starts_with('<');
+        if is_leaf && !piece.starts_with("<?") && !piece.starts_with("<!") {
+            depth += 1;
+        }
+    }
+    lines.push(now);
+    lines
 }
 
 /// `text` with its control and direction characters escaped.
@@ -93,4 +140,37 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_shown_an_element_a_line() {
+        let message = "HTTP 200, text/xml\n<?xml version=\"1.0\"?><s:Body><A><Yes>true</Yes><No/><E>a &lt; b</E></A></s:Body>";
+        let shown = "HTTP 200, text/xml\n<?xml version=\"1.0\"?>\n<s:Body>\n  <A>\n    <Yes>true</Yes>\n    <No/>\n    \
+                     <E>a &lt; b</E>\n  </A>\n</s:Body>\n";
+        assert_eq!(shortened(message), shown);
+        // What is no XML stays as it is.
+        assert_eq!(
+            shortened("Welcome > to <this> page"),
+            "Welcome > to <this> page\n"
+        );
+        assert_eq!(shortened("<"), "<\n");
+        assert_eq!(shortened("<a>æ<b>ø"), "<a>\n  æ<b>\n    ø\n");
+    }
+
+    #[test]
+    fn no_more_is_shown_than_anybody_reads() {
+        let many = format!("<A>{}</A>", "<B>1</B>".repeat(100));
+        let shown = shortened(&many);
+        assert_eq!(shown.lines().count(), LINES_SHOWN_MAX + 1);
+        assert!(shown.ends_with("\n… 62 more lines"), "{shown}");
+        let long = shortened(&format!("<A>{}</A>", "x".repeat(3000)));
+        assert!(
+            long.starts_with("<A>xxx") && long.ends_with("… 1007 more characters of this line"),
+            "{long}"
+        );
+    }
 }

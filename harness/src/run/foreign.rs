@@ -115,6 +115,7 @@ impl Target {
             context: &format!("{}99999", names.beginning().unwrap_or_default()),
             seed,
             now,
+            done: "checked",
         };
         probe.ask().map_err(TargetError::NoEndpoint)?;
         let transport = Transport::Foreign(ForeignEndpoint {

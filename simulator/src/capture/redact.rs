@@ -16,7 +16,8 @@ use super::form::Message;
 /// What is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Redaction {
-    /// Tokens, signed answers, the partner's ClientState, and headers by which people log in.
+    /// Tokens, signed answers, the partner's ClientState, whatever else the SOAP header holds, a URL's query, and all
+    /// values of HTTP headers but the usual ones.
     pub tokens: bool,
     /// All text but names, types, numbers of rows and LSNs: cells, error texts, whatever else a message holds.
     pub cells: bool,
@@ -78,8 +79,44 @@ const SHAPE: [&str; 14] = [
     "SuperOfficeMirroringBuild",
     "faultcode",
 ];
-/// Headers of which the value is a secret.
-const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+/// Attributes of which the value is nobody's data, besides namespaces.
+const SHAPE_ATTRIBUTES: [&str; 4] = ["nil", "type", "mustUnderstand", "encodingStyle"];
+/// HTTP headers of which the value is nobody's secret: what every call has.
+const SHAPE_HEADERS: [&str; 33] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "age",
+    "allow",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "expect",
+    "expires",
+    "host",
+    "keep-alive",
+    "last-modified",
+    "pragma",
+    "request-id",
+    "retry-after",
+    "server",
+    "soapaction",
+    "te",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-powered-by",
+];
 
 impl Redaction {
     /// What either masks.
@@ -97,12 +134,10 @@ impl Redaction {
             return;
         }
         message.body = self.body(&message.body);
+        message.start_line = without_query(&message.start_line);
         for (name, value) in &mut message.headers {
-            if self.tokens
-                && SECRET_HEADERS
-                    .iter()
-                    .any(|secret| name.eq_ignore_ascii_case(secret))
-            {
+            let is_shape = SHAPE_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+            if self.tokens && !is_shape {
                 *value = masked(value);
             }
         }
@@ -120,12 +155,41 @@ impl Redaction {
         self.text(&text).into_bytes()
     }
 
-    fn hides(self, element: Option<&str>) -> bool {
-        match element {
+    /// Whether the text in the innermost of these elements is masked.
+    fn hides(self, open: &[String]) -> bool {
+        match open.last().map(String::as_str) {
             Some(name) if SECRETS.contains(&name) => self.tokens,
+            // A login of somebody's own, as WS-Security has one.
+            _ if open.iter().any(|name| name == "Header") => self.tokens || self.cells,
             Some(name) if SHAPE.contains(&name) => false,
             _ => self.cells,
         }
+    }
+
+    /// A tag as it is but for its attributes' values; `open` are the elements it stands in, and itself.
+    fn tag(self, raw: &str, open: &[String]) -> String {
+        if !self.hides(open) && !self.cells {
+            return raw.to_owned();
+        }
+        let mut out = String::with_capacity(raw.len());
+        let mut rest = raw;
+        while let Some(at) = rest.find(['"', '\'']) {
+            let (before, quoted) = rest.split_at(at);
+            let quote = &quoted[..1];
+            let Some(end) = quoted[1..].find(quote) else { break };
+            let name = before.trim_end().trim_end_matches('=').trim_end();
+            let name = name.rsplit(char::is_whitespace).next().unwrap_or_default();
+            let is_shape =
+                name == "xmlns" || name.starts_with("xmlns:") || SHAPE_ATTRIBUTES.contains(&local(name));
+            let value = &quoted[1..=end];
+            let value = if is_shape { value.to_owned() } else { masked(value) };
+            out.push_str(before);
+            out.push_str(quote);
+            out.push_str(&value);
+            out.push_str(quote);
+            rest = &quoted[end + 2..];
+        }
+        out + rest
     }
 
     fn text(self, text: &str) -> String {
@@ -138,11 +202,16 @@ impl Redaction {
             let event = reader.read_event();
             let to = usize::try_from(reader.buffer_position()).unwrap_or(text.len());
             let raw = text.get(from..to).unwrap_or_default();
-            let hidden = self.hides(open.last().map(String::as_str));
+            let hidden = self.hides(&open);
             match event {
                 Ok(Event::Start(start)) => {
                     open.push(local(start.name().into_inner()).to_owned());
-                    out.push_str(raw);
+                    out.push_str(&self.tag(raw, &open));
+                }
+                Ok(Event::Empty(empty)) => {
+                    open.push(local(empty.name().into_inner()).to_owned());
+                    out.push_str(&self.tag(raw, &open));
+                    open.pop();
                 }
                 Ok(Event::End(_)) => {
                     open.pop();
@@ -185,6 +254,20 @@ impl Redaction {
                     return out;
                 }
             }
+        }
+    }
+}
+
+/// A request's line without what its URL's query says.
+fn without_query(line: &str) -> String {
+    match line.split_once('?') {
+        None => line.to_owned(),
+        Some((before, rest)) => {
+            let (query, version) = match rest.rsplit_once(' ') {
+                Some((query, version)) => (query, format!(" {version}")),
+                None => (rest, String::new()),
+            };
+            format!("{before}?{}{version}", masked(query))
         }
     }
 }
@@ -267,6 +350,44 @@ mod tests {
             redacted(ALL, message),
             redacted(TOKENS, message)
         ));
+    }
+
+    #[test]
+    fn attributes_hold_secrets_too() {
+        let message = "<e:Envelope xmlns:e='u' xmlns=\"v\"><e:Header><w:Login w:user='anna' s:mustUnderstand='1' \
+                       key=\"k'1\">pw</w:Login><w:Key id = 'k2'/></e:Header><Body><string i:nil='true' note='Anna'/></Body></e:Envelope>";
+        assert_eq!(
+            redacted(TOKENS, message),
+            "<e:Envelope xmlns:e='u' xmlns=\"v\"><e:Header><w:Login w:user='xxxx' s:mustUnderstand='1' key=\"x'0\">xx</w:Login>\
+             <w:Key id = 'x0'/></e:Header><Body><string i:nil='true' note='Anna'/></Body></e:Envelope>"
+        );
+        assert_eq!(
+            redacted(ALL, message),
+            redacted(TOKENS, message).replace("'Anna'", "'Xxxx'")
+        );
+    }
+
+    #[test]
+    fn a_query_and_unusual_headers_are_secrets() {
+        let message = |start: &str, key: &str| Message {
+            start_line: start.into(),
+            headers: [
+                ("Content-Type", "text/xml"),
+                ("X-Api-Key", key),
+                ("SOAPAction", "\"u\""),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+            body: b"<a/>".to_vec(),
+            cut: None,
+            origin: None,
+        };
+        let mut got = message("POST /crm/x.svc?code=Ab1&b HTTP/1.1", "Secret-1");
+        TOKENS.message(&mut got);
+        assert_eq!(got, message("POST /crm/x.svc?xxxx=Xx0&x HTTP/1.1", "Xxxxxx-0"));
+        let mut answer = message("HTTP/1.1 200 OK", "");
+        TOKENS.message(&mut answer);
+        assert_eq!(answer, message("HTTP/1.1 200 OK", ""));
     }
 
     #[test]

@@ -29,12 +29,13 @@ use super::pace::Record;
 use crate::cli::CliError;
 use crate::keyset;
 
-/// The first tenant is `Cust10001`.
+/// The first tenant.
+pub(super) const FIRST_TENANT: &str = "Cust10001";
 const CONTEXT_BEFORE_FIRST: u32 = 10_000;
 
 /// SuperOffice's keys, and the public half of the application's.
 pub(super) struct Keys {
-    authority: Authority,
+    pub(super) authority: Arc<Authority>,
     application: PublicKey,
 }
 
@@ -68,7 +69,7 @@ impl Keys {
             other => CliError::usage(format!("--keys: {other}")),
         })?;
         Ok(Keys {
-            authority,
+            authority: Arc::new(authority),
             application: application_key(dir)?,
         })
     }
@@ -196,7 +197,7 @@ pub(super) fn open(
             key: keys.application,
             endpoint,
         },
-        authority: Arc::new(keys.authority),
+        authority: keys.authority,
         seed,
         settings: task::Settings::default(),
         filter: Arc::new(move |table: &str| skip.why_not(table).map(|reason| reason.to_string())),
