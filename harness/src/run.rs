@@ -4,6 +4,7 @@
 //! - [`host`]: the server under test, started, killed, started anew
 //! - [`foreign`]: all that is known of one that is not ours
 //! - [`admin`]: the partner's side of it
+//! - [`calls`]: calls written out, and what they leave
 //! - [`faults`]: what calls meet on their way
 //! - [`wire`]: what their connections meet, really
 //! - [`store`]: what the mirror's file meets
@@ -22,6 +23,7 @@
 //! - [`runner`]: scenario after scenario
 
 pub mod admin;
+pub mod calls;
 pub mod check;
 pub mod cycles;
 pub mod faults;

@@ -9,6 +9,7 @@
 //! - [`mistake`]: mistakes, and how they are shown.
 //! - [`place`]: where in its file a thing stands.
 //! - [`rename`]: the same scenario for other tenants.
+//! - [`sent`]: calls written out, below the level of any source.
 //! - [`shapes`]: which columns a table has at each step.
 //! - [`trouble`]: what a scenario lets go wrong.
 //! - [`yaml`]: the YAML beneath, with limits.
@@ -22,6 +23,7 @@ pub mod model;
 pub mod parse;
 pub mod place;
 pub mod rename;
+pub mod sent;
 pub mod shapes;
 pub mod trouble;
 pub mod yaml;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mirrorlab_protocol::clock::{Clock, ManualClock};
 use mirrorlab_protocol::keys::PublicKey;
+use mirrorlab_protocol::message::{Request, ResponseDetail};
 
 use crate::approvals::Approvals;
 use crate::authority::{Authority, TokenDefect, Tokens};
@@ -17,6 +18,7 @@ use crate::event_log::{Entry, EventLog};
 use crate::schedule::Schedule;
 use crate::source::Source;
 use crate::task::report::CycleReport;
+use crate::task::send::CycleError;
 use crate::task::{self, Cycle, Settings, TableFilter};
 
 /// How many tenants' cycles run at once, where they run side by side.
@@ -311,6 +313,23 @@ impl Office {
         Ok(self.run(&approved))
     }
 
+    /// One call by itself in a tenant's name, as no cycle makes it: after an Authenticate, whose ClientState it hands back.
+    /// It is in no log, and whether the tenant approved the application is not asked.
+    ///
+    /// # Errors
+    /// [`OfficeError::Unknown`].
+    pub fn call<'r>(
+        &mut self,
+        context: &str,
+        request: &dyn Fn(Option<String>) -> Request<'r>,
+    ) -> Result<Result<ResponseDetail, CycleError>, OfficeError> {
+        self.check(context)?;
+        let (desk, tenants) = self.desk();
+        let tenant = tenants.get_mut(context).expect("it was just found");
+        let cycle = desk.frame(&tenant.context);
+        Ok(task::call(&cycle, &mut tenant.tokens, request))
+    }
+
     /// Runs every approved tenant by itself, each in its own thread, until `pace` ends it: so a tenant that takes long
     /// holds no other up.
     pub fn run_each(&mut self, pace: &dyn Pace) {
@@ -422,18 +441,23 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// One tenant's cycle, and its entry in the event log.
-    fn cycle(&self, tenant: &mut Tenant) -> CycleReport {
-        tenant.last_began = Some(self.source_clock.now());
-        let cycle = Cycle {
-            context: &tenant.context,
+    /// What a tenant's calls need.
+    fn frame<'c>(&'c self, context: &'c str) -> Cycle<'c> {
+        Cycle {
+            context,
             settings: self.settings,
             application_key: &self.application.key,
             endpoint: self.application.endpoint.as_ref(),
             filter: self.filter,
             wire_clock: self.wire_clock,
             source_clock: self.source_clock,
-        };
+        }
+    }
+
+    /// One tenant's cycle, and its entry in the event log.
+    fn cycle(&self, tenant: &mut Tenant) -> CycleReport {
+        tenant.last_began = Some(self.source_clock.now());
+        let cycle = self.frame(&tenant.context);
         let report = task::run(&cycle, tenant.source.as_mut(), &mut tenant.tokens);
         self.log.add(Entry::of(&report, self.source_clock.now()));
         report

@@ -18,7 +18,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::keys::PublicKey;
-use mirrorlab_protocol::message::{Request, RowOperation};
+use mirrorlab_protocol::message::{Request, ResponseDetail, RowOperation};
 use mirrorlab_protocol::schema::Table;
 
 use crate::authority::Tokens;
@@ -138,6 +138,23 @@ pub struct Cycle<'a> {
     pub wire_clock: &'a dyn Clock,
     /// Dates the report, and the source's clean-up.
     pub source_clock: &'a dyn Clock,
+}
+
+/// One call by itself, as no cycle makes it: after an Authenticate, whose ClientState it hands back.
+///
+/// # Errors
+/// [`CycleError`] of either.
+pub fn call<'r>(
+    cycle: &Cycle<'_>,
+    tokens: &mut Tokens,
+    request: &dyn Fn(Option<String>) -> Request<'r>,
+) -> Result<ResponseDetail, CycleError> {
+    let started = cycle.source_clock.now();
+    let mut caller = Caller::new(cycle, tokens, CycleReport::new(cycle.context, started));
+    // Whether the application wants to be replicated now is asked by nobody who calls by hand.
+    caller.authenticate()?;
+    let request = request(caller.client_state().map(str::to_owned));
+    caller.request(&request, &[])
 }
 
 /// Runs one cycle to its end. It never panics for what the other side does, and never fails but in its report.

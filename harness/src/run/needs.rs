@@ -136,6 +136,7 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
                     looks: kind.only_looks(),
                 },
             ),
+            StepKind::MirrorRows(_) => (word, Need::MirrorSql { looks: true }),
             StepKind::MirrorBackup(_) | StepKind::MirrorRestore(_) => (word, Need::MirrorBackup),
             StepKind::Invalidate(_) => (word, Need::Invalidate),
             StepKind::Backup(_) | StepKind::Restore(_) => (word, Need::SourceBackup),

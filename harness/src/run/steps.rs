@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mirrorlab_protocol::clock::Clock;
 
+use super::calls;
 use super::check::{self, Mismatch};
 use super::cycles;
 use super::mirror::{MirrorError, Rows, SqlError};
@@ -61,6 +62,20 @@ pub fn run(world: &mut World, scenario: &Scenario, step: &Step) -> Result<StepRe
         StepKind::MirrorSql { run, expect } => {
             for context in &contexts {
                 let found = mirror_sql(world, context, run.iter().map(|s| s.as_str()), expect.as_ref())?;
+                result.add(context, found);
+            }
+        }
+        StepKind::Send(sent) => {
+            for context in &contexts {
+                let found = calls::send(world, context, sent, step.at)?;
+                result.add(context, found);
+            }
+        }
+        // That rows were not looked at is told beside the verdict.
+        StepKind::MirrorRows(_) if world.mirrors.is_none() => {}
+        StepKind::MirrorRows(tables) => {
+            for context in &contexts {
+                let found = calls::mirror_rows(world, context, tables)?;
                 result.add(context, found);
             }
         }

@@ -3,10 +3,12 @@
 //! What is written is what a person would write: the shortest of the forms that a file allows, a step a line where it
 //! fits on one. Reading it back gives the same scenario, but for the places where things stand.
 //!
+//! - `calls`: calls written out
 //! - `doc`: YAML, as much of it as is needed
 //! - `values`: values of rows as text
 //! - `expects`: what a step's result must hold
 
+mod calls;
 mod doc;
 mod expects;
 mod values;
@@ -272,6 +274,8 @@ fn step(step: &Step, shapes: &Shapes) -> Doc {
                 own(parts)
             }
         }),
+        StepKind::Send(sent) => Some(own(calls::send(sent))),
+        StepKind::MirrorRows(tables) => Some(about(step, calls::mirror_rows(tables))),
         StepKind::Table(specs) => {
             let of = |spec: &TableSpec| (spec.table.name.clone(), table(spec));
             Some(about(step, specs.iter().map(of).collect()))

@@ -100,6 +100,8 @@ pub const STEP: Shape = closed(
         "mirror_sql",
         "mirror_backup",
         "mirror_restore",
+        "send",
+        "mirror_rows",
         "compare",
         "run_due",
         "set",
@@ -179,6 +181,28 @@ pub const FAULT_KINDS: [&str; 7] = [
 ];
 /// `mirror_sql`
 pub const MIRROR_SQL: Shape = closed("mirror_sql", &["tenant", "run", "expect"]);
+/// `send`
+pub const SEND: Shape = closed(
+    "send",
+    &[
+        "tenant",
+        "TableSchema",
+        "Wipe",
+        "RowData",
+        "ReplicationCompleted",
+        "expect",
+    ],
+);
+/// The keys of [`SEND`] of which exactly one says what is sent.
+pub const SENT_CALLS: [&str; 4] = ["TableSchema", "Wipe", "RowData", "ReplicationCompleted"];
+/// One batch of a `RowData` under `send`.
+pub const BATCH: Shape = closed("batch", &["table", "columns", "rows", "lsn"]);
+/// `expect` under `send`.
+pub const SEND_EXPECT: Shape = closed("send_expect", &["refused", "lsns"]);
+/// `lsns` under that.
+pub const LSNS: Shape = open("lsns", &[], "a table");
+/// `mirror_rows`
+pub const MIRROR_ROWS: Shape = open("mirror_rows", &["tenant"], "a table");
 /// `compare`
 pub const COMPARE: Shape = closed("compare", &["tenant", "expect"]);
 /// `run_due`
@@ -238,7 +262,7 @@ pub const RUN_DUE_EXPECT: Shape = open(
 );
 
 /// All of them.
-pub const ALL: [&Shape; 38] = [
+pub const ALL: [&Shape; 43] = [
     &SCENARIO,
     &SETTINGS,
     &SERVER,
@@ -265,6 +289,11 @@ pub const ALL: [&Shape; 38] = [
     &TOKEN,
     &FAULT,
     &MIRROR_SQL,
+    &SEND,
+    &BATCH,
+    &SEND_EXPECT,
+    &LSNS,
+    &MIRROR_ROWS,
     &COMPARE,
     &RUN_DUE,
     &SET,

@@ -10,6 +10,7 @@ use mirrorlab_protocol::value::Value;
 
 use super::expect::{CompareExpect, MirrorExpect, PerTenant, RunDueExpect, SqlExpect};
 use super::place::{At, Spanned};
+use super::sent::{MirrorRows, Sent};
 pub use super::trouble::{Fault, FaultKind, Hit, TokenDefect, TokenFault};
 
 /// The tenant of a file that has one `source` and names none.
@@ -301,6 +302,10 @@ pub enum StepKind {
     MirrorBackup(Spanned<String>),
     /// The mirror is what it was at that backup.
     MirrorRestore(Spanned<String>),
+    /// A call written out, with a good token and after an Authenticate of its own.
+    Send(Sent),
+    /// The mirror's tables hold these rows, and no others.
+    MirrorRows(Vec<MirrorRows>),
     /// Mirror and source are compared, schema and rows.
     Compare(PerTenant<CompareExpect>),
     /// The clock moves on, and each cycle that falls due meanwhile runs when it is due.
@@ -340,6 +345,8 @@ impl StepKind {
             StepKind::MirrorSql { .. } => "mirror_sql",
             StepKind::MirrorBackup(_) => "mirror_backup",
             StepKind::MirrorRestore(_) => "mirror_restore",
+            StepKind::Send(_) => "send",
+            StepKind::MirrorRows(_) => "mirror_rows",
             StepKind::Compare(_) => "compare",
             StepKind::RunDue { .. } => "run_due",
             StepKind::Set(_) => "set",

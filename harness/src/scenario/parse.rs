@@ -311,7 +311,11 @@ fn steps(
     let proves = |s: &Step| {
         matches!(
             s.kind,
-            StepKind::Mirror(_) | StepKind::RunDue { .. } | StepKind::Compare(_)
+            StepKind::Mirror(_)
+                | StepKind::RunDue { .. }
+                | StepKind::Compare(_)
+                | StepKind::Send(_)
+                | StepKind::MirrorRows(_)
         )
     };
     if !steps.iter().any(proves) && reader.mistakes.is_empty() {

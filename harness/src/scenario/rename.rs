@@ -49,6 +49,13 @@ impl Scenario {
                         rows.iter_mut().flatten().flatten().for_each(in_text);
                     }
                 }
+                StepKind::Send(sent) => {
+                    if let Some(refused) = &mut sent.expect.refused {
+                        let mut text = refused.value.to_string();
+                        in_text(&mut text);
+                        refused.value = TextPattern::new(&text);
+                    }
+                }
                 StepKind::Token(fault) => {
                     if let TokenDefect::ForeignTenant(context) = &mut fault.defect
                         && let Some(new) = name(context)

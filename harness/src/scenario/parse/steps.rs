@@ -1,5 +1,6 @@
 //! Steps: a word, or a word with what it needs.
 
+mod calls;
 mod data;
 mod trouble;
 
@@ -139,6 +140,8 @@ impl Steps<'_> {
             "rows" => self.rows(body),
             "sql" => self.sql(body),
             "mirror_sql" => self.mirror_sql(body),
+            "send" => self.send(body),
+            "mirror_rows" => self.mirror_rows(body),
             "table" => self.table(body),
             "alter" => self.alter(body),
             "drop" | "truncate" | "invalidate" => self.named_tables(word, body),
@@ -281,6 +284,8 @@ fn needs(word: &str) -> (&'static str, &'static str) {
         "rows" => ("tables and their rows", "{contact: {delete: [1]}}"),
         "sql" => ("a SQL statement", "delete from contact where contact_id = 1"),
         "mirror_sql" => ("a SQL statement", "drop table contact"),
+        "send" => ("a call", "{Wipe: contact}"),
+        "mirror_rows" => ("tables and their rows", "{contact: []}"),
         "table" => ("tables", "{person: 20}"),
         "alter" => (
             "tables and what happens to their columns",

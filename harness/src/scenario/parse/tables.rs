@@ -120,7 +120,7 @@ fn written_table(reader: &mut Reader, catalogue: &Catalogue, key: &Key, node: &N
     })
 }
 
-fn rows(reader: &mut Reader, table: &Table, list: &[Node]) -> Vec<Vec<Value<'static>>> {
+pub(super) fn rows(reader: &mut Reader, table: &Table, list: &[Node]) -> Vec<Vec<Value<'static>>> {
     let mut keys: HashMap<String, At> = HashMap::new();
     let mut rows = Vec::new();
     for node in list {
