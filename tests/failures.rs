@@ -37,7 +37,10 @@ fn every_check_can_fail_and_says_why() {
         summary.starts_with(&format!("{files} scenarios: 0 ok, {files} failed;")),
         "{summary}"
     );
-    let source = include_str!("../harness/src/run/check.rs");
+    let source = concat!(
+        include_str!("../harness/src/run/check.rs"),
+        include_str!("../harness/src/run/calls.rs")
+    );
     let ids: BTreeSet<&str> = source
         .split('"')
         .skip(1)

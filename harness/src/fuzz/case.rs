@@ -144,7 +144,7 @@ fn broken(history: &History, scenario: &Scenario, failure: Failure) -> Broken {
     let about = history.foreseen.get(step).map_or(Property::Equal, |f| f.about);
     let property = match (failure.check.as_str(), about) {
         ("event-missing", _) => Property::Told,
-        ("cycle-error-text", _) => Property::Refused,
+        ("cycle-error-text" | "call-error-text", _) => Property::Refused,
         ("cycle-wiped" | "cycle-rows" | "cycle-quiet", Property::Cycle) => Property::Sent,
         ("cycle-outcome", Property::Sent) => Property::Cycle,
         (_, about) => about,

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draw::History;
 use crate::scenario::model::{FaultKind, StepKind, TokenDefect};
+use crate::scenario::sent::{SentBatch, SentCall};
 
 /// Steps whose effects a cycle carries to the mirror, or finds there.
-const CARRIED: [&str; 15] = [
+const CARRIED: [&str; 16] = [
     "rows",
     "table",
     "alter",
@@ -22,6 +23,7 @@ const CARRIED: [&str; 15] = [
     "set",
     "sql",
     "approve",
+    "send",
 ];
 
 /// How many faults and tokens there are to be met.
@@ -38,6 +40,8 @@ pub struct Coverage {
     pub steps: BTreeMap<&'static str, u64>,
     /// Each fault, and how often.
     pub troubles: BTreeMap<String, u64>,
+    /// Calls that no source sent: what was odd about them, or why they were refused, and how often.
+    pub calls: BTreeMap<&'static str, u64>,
     /// A step, and a fault that struck the cycle after it.
     pairs: BTreeSet<(&'static str, String)>,
 }
@@ -47,9 +51,21 @@ impl Coverage {
     pub fn of(history: &History) -> Coverage {
         let mut coverage = Coverage::default();
         let mut since: BTreeSet<&'static str> = BTreeSet::new();
+        let mut before: Vec<&SentCall> = Vec::new();
         for foreseen in &history.foreseen {
             let kind = &foreseen.step.kind;
             *coverage.steps.entry(kind.word()).or_default() += 1;
+            if let StepKind::Send(sent) = kind {
+                let mut met = oddities(&sent.call);
+                if before.contains(&&sent.call) {
+                    met.push("once more");
+                }
+                before.push(&sent.call);
+                met.extend(foreseen.refused);
+                for odd in met {
+                    *coverage.calls.entry(odd).or_default() += 1;
+                }
+            }
             let trouble = match kind {
                 StepKind::Fault(fault) => Some(fault_name(&fault.kind)),
                 StepKind::Token(token) => Some(format!("token: {}", token.defect.name())),
@@ -78,6 +94,9 @@ impl Coverage {
         for (trouble, n) in &other.troubles {
             *self.troubles.entry(trouble.clone()).or_default() += n;
         }
+        for (odd, n) in &other.calls {
+            *self.calls.entry(odd).or_default() += n;
+        }
         self.pairs.extend(other.pairs.iter().cloned());
     }
 
@@ -96,9 +115,10 @@ impl Coverage {
         };
         let (met, all) = self.pairs();
         let mut text = format!(
-            "steps   {}\nfaults  {}\npairs   {met} of {all} of a step and a fault in the cycle after it\n",
+            "steps   {}\nfaults  {}\ncalls   {}\npairs   {met} of {all} of a step and a fault in the cycle after it\n",
             list(&mut self.steps.iter().map(|(s, n)| ((*s).to_owned(), *n))),
             list(&mut self.troubles.iter().map(|(s, n)| (s.clone(), *n))),
+            list(&mut self.calls.iter().map(|(s, n)| ((*s).to_owned(), *n))),
         );
         let drawn = FaultKind::NAMED.iter().filter(|(_, _, kind)| !kind.kills());
         let names = drawn.map(|(_, _, kind)| fault_name(kind));
@@ -114,6 +134,42 @@ impl Coverage {
         }
         text
     }
+}
+
+/// What is odd about a call, whatever becomes of it.
+fn oddities(call: &SentCall) -> Vec<&'static str> {
+    let batches = match call {
+        SentCall::Schema(_) => return vec!["TableSchema"],
+        SentCall::Wipe(_) => return vec!["Wipe"],
+        SentCall::Completed => return vec!["ReplicationCompleted"],
+        SentCall::Rows(batches) => batches,
+    };
+    let mut names: Vec<String> = batches
+        .iter()
+        .filter_map(|b| Some(b.table.as_ref()?.to_lowercase()))
+        .collect();
+    names.sort();
+    names.dedup();
+    let any = |odd: &dyn Fn(&SentBatch) -> bool| batches.iter().any(odd);
+    let odd = [
+        ("RowData", true),
+        ("no batch", batches.is_empty()),
+        ("several tables", names.len() > 1),
+        (
+            "one table twice",
+            names.len() < batches.iter().filter(|b| b.table.is_some()).count(),
+        ),
+        ("a batch without a row", any(&|b| b.rows.is_empty())),
+        (
+            "a batch without an LSN",
+            any(&|b| b.lsn.is_none_or(|lsn| lsn <= 0)),
+        ),
+        ("columns of its own", any(&|b| b.columns.is_some())),
+    ];
+    odd.into_iter()
+        .filter(|(_, is)| *is)
+        .map(|(odd, _)| odd)
+        .collect()
 }
 
 /// A fault's kind, without the text of its own.

@@ -3,9 +3,11 @@
 //! What is drawn next hangs on what the history has come to, so that most steps make sense; rows, keys and values are
 //! drawn here and written into the steps, so that a step means the same when others are taken away.
 //!
+//! - `calls`: calls written out
 //! - `shape`: tables and columns
 //! - `steps`: the steps
 
+mod calls;
 mod shape;
 mod steps;
 
@@ -213,7 +215,7 @@ fn settings(rng: &mut ChaCha8Rng, flavour: Flavour) -> Settings {
         settings.quiet_tables = Some(QuietTables::Refresh);
     }
     settings.server = ServerSettings {
-        drop_guard: (flavour == Flavour::ManyTables && pick::chance(rng, 600)).then_some(true),
+        drop_guard: (flavour == Flavour::ManyTables && pick::chance(rng, 750)).then_some(true),
         refuse_replays: pick::chance(rng, 120).then_some(true),
         do_not_replicate: None,
         certificates: pick::chance(rng, 80).then_some(CertificateStrategy::Resolver),

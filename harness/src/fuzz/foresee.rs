@@ -4,6 +4,8 @@
 //! A step that makes no sense where it stands (a restore of a backup that was not made, a row that is not there) is not
 //! foreseen: a history that lost steps while it was shrunk loses those too.
 
+mod calls;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mirrorlab_protocol::names::{Operation, fold};
@@ -49,6 +51,8 @@ pub struct Foreseen {
     pub cycles: u64,
     /// Whether it is a trouble that never struck so far.
     pub trouble: Option<usize>,
+    /// Why it is a call that is refused.
+    pub refused: Option<&'static str>,
 }
 
 /// One tenant, both sides.
@@ -75,8 +79,10 @@ pub struct TenantView {
     pub lsns_known: bool,
     /// Whether something went wrong since the last clean cycle.
     pub troubled: bool,
-    /// Whether the source was restored since the mirror last equalled it.
+    /// Whether the source was restored since the mirror last equalled it, or calls came that no source would send.
     pub restored: bool,
+    /// Whether it is such calls.
+    pub called: bool,
     /// Whether LSNs were set to -1 by hand, all of them, since the last cycle.
     pub invalidated: bool,
     /// Calls that are under way, and arrive among the last of the next cycle. The flag says that it has begun.
@@ -106,6 +112,7 @@ impl TenantView {
             lsns_known: true,
             troubled: false,
             restored: false,
+            called: false,
             invalidated: false,
             late: Vec::new(),
             dropped_by_hand: false,
@@ -267,11 +274,14 @@ impl View {
             about: Property::Cycle,
             cycles: 0,
             trouble: None,
+            refused: None,
         };
         match &step.kind {
             StepKind::Mirror(_) => self.mirror(&contexts, &mut foreseen)?,
             StepKind::Compare(_) => self.compare(&contexts, &mut foreseen)?,
             StepKind::MirrorSql { run, .. } => self.mirror_sql(&contexts, run, &mut foreseen)?,
+            StepKind::Send(sent) => self.send(&contexts, sent, &mut foreseen)?,
+            StepKind::MirrorRows(tables) => self.mirror_rows(&contexts, tables, &mut foreseen)?,
             StepKind::Fault(fault) => {
                 let trouble = Trouble::Fault(fault.kind.clone());
                 foreseen.trouble = Some(self.trouble(&contexts, step, trouble, &fault.hit)?);
@@ -520,6 +530,7 @@ impl View {
             }
             if view.rows_known && view.differences().is_some_and(|d| only_own(view, &d)) {
                 view.restored = false;
+                view.called = false;
             }
             view.invalidated = false;
         }
@@ -536,6 +547,7 @@ impl View {
             let differences = view.differences()?;
             foreseen.about = match (view.restored, view.troubled) {
                 (_, true) => Property::WholeCalls,
+                (true, false) if view.called => Property::Call,
                 (true, false) => Property::Camouflage,
                 _ if contexts.len() < self.tenants.len() => Property::Apart,
                 _ => Property::Equal,
@@ -649,7 +661,7 @@ fn by_hand(view: &mut TenantView, texts: &[&str]) -> Option<Option<Vec<Vec<Optio
         }
         [update] if update.starts_with("update {context}_mirroring set LSN = -1 where tablename = ") => {
             let name = update.split('\'').nth(1)?;
-            view.mirror.tables.get_mut(&fold(name))?.lsn = -1;
+            view.mirror.tables.get_mut(&fold(name))?.invalidate();
             Some(None)
         }
         [dropped, forgotten @ ..] if dropped.starts_with("drop table ") => {
@@ -664,6 +676,7 @@ fn by_hand(view: &mut TenantView, texts: &[&str]) -> Option<Option<Vec<Vec<Optio
             if forgotten.is_empty() {
                 let bare = rules::MirrorTable {
                     lsn: -1,
+                    by_hand: false,
                     rows: Rows::new(),
                     ..table
                 };
@@ -894,10 +907,13 @@ fn on_tenant(view: &mut TenantView, kind: &StepKind, now: i64) -> Option<()> {
                 return None;
             }
             for name in tables {
-                view.mirror.tables.get_mut(&fold(name))?.lsn = -1;
+                view.mirror.tables.get_mut(&fold(name))?.invalidate();
             }
             if tables.is_empty() {
-                view.mirror.tables.values_mut().for_each(|t| t.lsn = -1);
+                view.mirror
+                    .tables
+                    .values_mut()
+                    .for_each(rules::MirrorTable::invalidate);
                 view.invalidated = true;
             }
         }

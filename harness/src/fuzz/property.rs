@@ -15,6 +15,8 @@ pub enum Property {
     Heals,
     /// `fuzz-whole-calls`
     WholeCalls,
+    /// `fuzz-call`
+    Call,
     /// `fuzz-lsn`
     Lsn,
     /// `fuzz-apart`
@@ -31,13 +33,14 @@ pub enum Property {
 
 impl Property {
     /// All of them.
-    pub const ALL: [Property; 12] = [
+    pub const ALL: [Property; 13] = [
         Property::Cycle,
         Property::Sent,
         Property::Equal,
         Property::Camouflage,
         Property::Heals,
         Property::WholeCalls,
+        Property::Call,
         Property::Lsn,
         Property::Apart,
         Property::OwnTable,
@@ -55,6 +58,7 @@ impl Property {
             Property::Camouflage => "fuzz-camouflage",
             Property::Heals => "fuzz-heals",
             Property::WholeCalls => "fuzz-whole-calls",
+            Property::Call => "fuzz-call",
             Property::Lsn => "fuzz-lsn",
             Property::Apart => "fuzz-apart",
             Property::OwnTable => "fuzz-own-table",
@@ -75,6 +79,9 @@ impl Property {
             }
             Property::Heals => "after any faults, one clean cycle heals",
             Property::WholeCalls => "a cycle that breaks off leaves what its whole calls did, and no more",
+            Property::Call => {
+                "a call does what it says, whoever sends it, and one that is refused changes nothing"
+            }
             Property::Lsn => "no LSN stands for rows that are not there",
             Property::Apart => "one tenant never touches another",
             Property::OwnTable => "a table that the server did not make is never touched",

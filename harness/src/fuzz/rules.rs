@@ -8,6 +8,12 @@
 //! counter, and changes until the counter has come to the mirror's LSN again. From then on the mirror's LSN is valid by
 //! number, and stands for rows that the source no longer has. The model keeps source and mirror apart, so it says by
 //! itself which keys differ then: all that one side has and the other has not.
+//!
+//! - [`calls`]: calls by themselves, whoever sends them
+//! - [`cells`]: what a cell stands for
+
+pub mod calls;
+pub mod cells;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -331,6 +337,24 @@ pub struct MirrorTable {
     pub rows: Rows,
     /// The version that they stand for; -1 for none.
     pub lsn: i64,
+    /// Whether a person set it to -1 since the table was made or wiped: no batch may bring it on before the next wipe, or
+    /// what the person asked for would be forgotten.
+    pub by_hand: bool,
+}
+
+impl MirrorTable {
+    /// A person asks for everything anew.
+    pub fn invalidate(&mut self) {
+        self.lsn = -1;
+        self.by_hand = true;
+    }
+
+    /// A batch's rows are there.
+    fn reach(&mut self, lsn: i64) {
+        if !self.by_hand {
+            self.lsn = lsn;
+        }
+    }
 }
 
 /// A tenant's mirror.
@@ -371,6 +395,7 @@ impl Mirror {
                 shape: shape.clone(),
                 rows: Rows::new(),
                 lsn: -1,
+                by_hand: false,
             };
             let table = self.tables.entry(fold(&shape.name)).or_insert_with(anew);
             if table.shape.columns == shape.columns {
@@ -392,6 +417,7 @@ impl Mirror {
         if let Some(table) = self.tables.get_mut(&fold(name)) {
             table.rows.clear();
             table.lsn = -1;
+            table.by_hand = false;
         }
     }
 
@@ -410,7 +436,7 @@ impl Mirror {
                 None => drop(table.rows.remove(&sent.key)),
             }
         }
-        table.lsn = batch.lsn;
+        table.reach(batch.lsn);
     }
 
     /// What a call does.

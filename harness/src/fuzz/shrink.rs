@@ -147,6 +147,12 @@ impl Shrinker<'_> {
                 let Some(step) = history.scenario.steps.get_mut(at) else {
                     break;
                 };
+                if let (StepKind::Send(sent), 0) = (&mut step.kind, part)
+                    && sent.expect.lsns.take().is_some()
+                {
+                    self.fails_as(history);
+                    break;
+                }
                 let StepKind::Mirror(expect) = &mut step.kind else {
                     break;
                 };

@@ -11,6 +11,7 @@ use mirrorlab_protocol::clock::Clock;
 use mirrorlab_protocol::message::{self, Request, Response, ResponseDetail};
 use mirrorlab_protocol::names::{CONTENT_TYPE, Operation, same_name};
 use mirrorlab_protocol::soap::{self, FaultCode, Peek};
+use mirrorlab_protocol::types::ColumnType;
 use mirrorlab_protocol::xml::{self, Reader};
 use mirrorlab_simulator::authority::Tokens;
 use mirrorlab_simulator::endpoint::https::CALL_TIMEOUT_DEFAULT;
@@ -459,15 +460,49 @@ pub fn tables_of(body: &[u8]) -> Vec<String> {
     }
 }
 
-/// The last row's last number, spoiled: everything before it in the call is right, and must not be kept either.
+/// The last number of the last row, spoiled: everything before it in the call is right, and must not be kept either. Texts
+/// stay as they are: they are no wrong values, whatever they look like.
 fn spoil(body: &[u8]) -> Vec<u8> {
     let marker = b">[I:";
-    let at = body.windows(marker.len()).rposition(|window| window == marker);
+    let Some(number) = last_number(body) else {
+        return body.to_vec();
+    };
+    let begins = |at: &usize| body[*at..].starts_with(marker);
     let mut spoiled = body.to_vec();
-    if let Some(at) = at {
+    if let Some(at) = (0..body.len()).filter(begins).nth(number) {
         spoiled.splice(at + marker.len()..at + marker.len(), *b"spoiled");
     }
     spoiled
+}
+
+/// Of all cells that begin as a marked number does, counted in the call's order, the last one that is one.
+fn last_number(body: &[u8]) -> Option<usize> {
+    let text = xml::decode(body).ok()?;
+    let mut reader = Reader::new(&text);
+    soap::open(&mut reader).ok()?;
+    let Ok(Request::RowData { batches, .. }) = message::read_request(&mut reader) else {
+        return None;
+    };
+    let (mut seen, mut last) = (0, None);
+    for batch in &batches {
+        let columns = batch.table.as_ref().map_or(&[][..], |table| &table.columns);
+        for row in batch.rows.iter() {
+            for (at, _) in row.cells.iter().enumerate().filter(|(_, c)| looks_like_number(c)) {
+                let ty = columns
+                    .get(at)
+                    .and_then(|c| ColumnType::parse(c.ty.as_deref()?).ok());
+                if ty.is_some_and(|ty| !ty.is_text()) {
+                    last = Some(seen);
+                }
+                seen += 1;
+            }
+        }
+    }
+    last
+}
+
+fn looks_like_number(cell: &message::Cell<'_>) -> bool {
+    cell.as_deref().is_some_and(|text| text.starts_with("[I:"))
 }
 
 /// The envelope with another token, or with no header at all.
@@ -485,4 +520,49 @@ pub fn replace_token(body: &[u8], token: Option<&str>) -> Vec<u8> {
     let mut out = with_head[..end].to_vec();
     out.extend_from_slice(&body[message..]);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use mirrorlab_protocol::message::{Request, RowDataBatch, RowOperation, Rows, write_request};
+    use mirrorlab_protocol::schema::{Column, Table};
+
+    use super::*;
+
+    #[test]
+    fn a_spoiled_cell_is_a_number_and_no_text_that_looks_like_one() {
+        let column = |name: &str, ty| Column {
+            name: name.to_owned(),
+            ty: ColumnType::parse(ty).unwrap(),
+            nullable: true,
+            default: None,
+        };
+        let table = Table {
+            name: "y_a".into(),
+            columns: vec![
+                column("id", "int"),
+                column("x_a", "nvarchar(9)"),
+                column("x_b", "int"),
+            ],
+        };
+        let spoiled = |cells: &[&'static str]| {
+            let mut rows = Rows::default();
+            rows.push(RowOperation::Insert, cells.iter().map(|c| Some((*c).into())));
+            let batches = vec![RowDataBatch {
+                rows,
+                lsn: None,
+                table: Some(table.to_wire()),
+            }];
+            let request = Request::RowData {
+                client_state: None,
+                batches,
+            };
+            let body = spoil(&soap::envelope(None, &write_request(&request)));
+            let text = String::from_utf8(body).unwrap();
+            let at = text.find("spoiled").unwrap();
+            text[at - 12..at + 10].to_owned()
+        };
+        assert_eq!(spoiled(&["[I:1]", "[I:2]", "[I:3]"]), "b:string>[I:spoiled3]<");
+        assert_eq!(spoiled(&["[I:1]", "[I:", "[F:3]"]), "b:string>[I:spoiled1]<");
+    }
 }

@@ -76,7 +76,10 @@ pub fn edges(column: &Column, style: &Style) -> Vec<Value<'static>> {
 
 fn numbers_and_times(ty: ColumnType) -> Vec<Value<'static>> {
     if let Some((min, max)) = ty.integer_range() {
-        return [min, max, 0, 1, -1].map(Value::Int).to_vec();
+        // The last one is the first whole number that a double cannot hold.
+        return [min, max, 0, 1, -1, 9_007_199_254_740_993]
+            .map(Value::Int)
+            .to_vec();
     }
     if let Some((precision, scale)) = ty.decimal_shape() {
         let most = match ty {

@@ -26,6 +26,8 @@ pub(super) enum Flavour {
     Long,
     /// A dozen small tables.
     ManyTables,
+    /// Calls that no source would send.
+    Calls,
     /// Tokens and answers.
     Trust,
 }
@@ -33,10 +35,11 @@ pub(super) enum Flavour {
 impl Flavour {
     pub fn draw(rng: &mut ChaCha8Rng) -> Flavour {
         match pick::below(rng, 100) {
-            0..=54 => Flavour::Plain,
-            55..=79 => Flavour::Values,
-            80..=83 => Flavour::Long,
-            84..=87 => Flavour::ManyTables,
+            0..=46 => Flavour::Plain,
+            47..=68 => Flavour::Values,
+            69..=71 => Flavour::Long,
+            72..=76 => Flavour::ManyTables,
+            77..=88 => Flavour::Calls,
             _ => Flavour::Trust,
         }
     }
@@ -91,6 +94,7 @@ pub(super) fn column(rng: &mut ChaCha8Rng, name: String, flavour: Flavour) -> Co
     let ty = match flavour {
         Flavour::Values => ty(pick::one::<&str>(rng, &ALL)),
         Flavour::Long if pick::chance(rng, 700) => ty("nvarchar(max)"),
+        Flavour::Calls if pick::chance(rng, 500) => ty(pick::one::<&str>(rng, &ALL)),
         _ if pick::chance(rng, 250) => ty(pick::one::<&str>(rng, &ALL)),
         _ => ty(pick::one::<&str>(rng, &USUAL)),
     };

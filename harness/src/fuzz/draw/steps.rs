@@ -24,7 +24,7 @@ const OWN: [&str; 2] = ["my_notes", "y_part"];
 /// Draws steps about a tenant.
 type Drawn = fn(&mut Drawer, &str);
 /// What may happen next, and how often in a thousand.
-const WEIGHTS: [(u32, Drawn); 24] = [
+const WEIGHTS: [(u32, Drawn); 25] = [
     (250, Drawer::rows),
     (190, Drawer::clean_cycle),
     (130, Drawer::faulty_cycle),
@@ -44,11 +44,12 @@ const WEIGHTS: [(u32, Drawn); 24] = [
     (15, Drawer::crash),
     (20, Drawer::settings_change),
     (10, Drawer::approval),
-    (15, Drawer::own_table),
+    (25, Drawer::own_table),
     (15, Drawer::mirror_backup),
     (15, Drawer::mirror_restore),
     (10, Drawer::other_letters),
     (12, Drawer::declined),
+    (35, Drawer::send),
 ];
 
 impl Drawer {
@@ -90,6 +91,7 @@ impl Drawer {
             let factor = match (flavour, at) {
                 (Flavour::Trust, 3) => 4,
                 (Flavour::ManyTables, 6) => 12,
+                (Flavour::Calls, 24) => 25,
                 _ => 1,
             };
             (weight * factor, step)
@@ -101,16 +103,16 @@ impl Drawer {
         (*pick::one(&mut self.rng, &names)).clone()
     }
 
-    fn of(&self, tenant: &str) -> &TenantView {
+    pub(super) fn of(&self, tenant: &str) -> &TenantView {
         &self.view.tenants[tenant]
     }
 
-    fn chance(&mut self, per_mille: u32) -> bool {
+    pub(super) fn chance(&mut self, per_mille: u32) -> bool {
         pick::chance(&mut self.rng, per_mille)
     }
 
     /// One of a tenant's source tables.
-    fn table_of(&mut self, tenant: &str) -> Option<Table> {
+    pub(super) fn table_of(&mut self, tenant: &str) -> Option<Table> {
         let tables: Vec<Table> = self
             .of(tenant)
             .source
@@ -121,7 +123,7 @@ impl Drawer {
         (!tables.is_empty()).then(|| pick::one(&mut self.rng, &tables).clone())
     }
 
-    fn mirror_table_of(&mut self, tenant: &str) -> Option<String> {
+    pub(super) fn mirror_table_of(&mut self, tenant: &str) -> Option<String> {
         let tables: Vec<String> = self.of(tenant).mirror.tables.keys().cloned().collect();
         (!tables.is_empty()).then(|| pick::one(&mut self.rng, &tables).clone())
     }
@@ -445,7 +447,10 @@ impl Drawer {
             Flavour::ManyTables => names.len() - 1,
             _ => 1,
         };
-        let count = 1 + pick::below(&mut self.rng, most as u64);
+        let count = match self.chance(400) {
+            true => most as u64,
+            false => 1 + pick::below(&mut self.rng, most as u64),
+        };
         let chosen = pick::distinct(&mut self.rng, names.len() as u64, count);
         let dropped = chosen
             .into_iter()
@@ -640,8 +645,11 @@ impl Drawer {
 
     /// A table of the partner's own; later, now and then, one of SuperOffice's takes its name.
     fn own_table(&mut self, tenant: &str) {
+        let name = *pick::one(&mut self.rng, &OWN);
         let view = self.of(tenant);
-        let name = OWN[usize::from(view.mirror.own.contains(OWN[0]))];
+        if name == OWN[0] && view.mirror.own.contains(name) {
+            return;
+        }
         if view.mirror.own.contains(name) {
             let mut names = 0;
             if view.source.tables.contains_key(name) || !view.approved || self.view.is_waiting(tenant) {
@@ -753,7 +761,7 @@ impl Drawer {
     }
 }
 
-fn ask(sql: &str) -> StepKind {
+pub(super) fn ask(sql: &str) -> StepKind {
     StepKind::MirrorSql {
         run: vec![bare(sql.to_owned())],
         expect: None,

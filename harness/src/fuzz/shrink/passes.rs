@@ -1,5 +1,7 @@
 //! Ways to make a scenario smaller, each a list of candidates by number.
 
+mod calls;
+
 use mirrorlab_protocol::datetime::DateTime;
 use mirrorlab_protocol::names::fold;
 use mirrorlab_protocol::schema::{Column, Table};
@@ -19,6 +21,9 @@ pub(super) const PASSES: &[fn(&Scenario, usize) -> Option<Scenario>] = &[
     without_column,
     without_row,
     without_written,
+    calls::without_part,
+    calls::without_sent_row,
+    calls::plainer_batch,
     simpler_hit,
     plainer_column,
     simpler_value,
@@ -170,7 +175,7 @@ fn without_column(scenario: &Scenario, at: usize) -> Option<Scenario> {
                     }
                 }
             }
-            _ => {}
+            kind => calls::without_column(kind, &shapes, before.tenant.as_deref(), &table, &column),
         }
         shapes.after(before);
     }
