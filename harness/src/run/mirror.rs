@@ -101,8 +101,14 @@ pub trait Mirrors: Send + Sync {
     /// The built-in server's store of them.
     fn store(&self) -> Arc<dyn MirrorStore>;
 
-    /// What `mirrorlab serve` has to be told, so that it keeps them there.
+    /// What `mirrorlab serve` has to be told, so that it keeps them there. Command lines are for everybody on the machine to
+    /// see: they hold no secret.
     fn serve_flags(&self) -> Vec<OsString>;
+
+    /// What those flags refer to in the environment of that process, by name.
+    fn serve_environment(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// Where and in which database mirrors are.

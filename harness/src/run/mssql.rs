@@ -62,9 +62,14 @@ impl Databases {
         &self.given
     }
 
+    /// Whether the address is in the environment or in a file, and what was given only says where.
+    pub fn is_given_elsewhere(&self) -> bool {
+        self.given.starts_with("env:") || self.given.starts_with('@')
+    }
+
     /// The address as it was given, without a password.
     pub fn shown(&self) -> String {
-        match self.given.starts_with("env:") || self.given.starts_with('@') {
+        match self.is_given_elsewhere() {
             true => self.given.clone(),
             false => self.server.address().to_string(),
         }

@@ -22,6 +22,9 @@ use crate::run::needs::Need;
 use crate::run::runner::quoted;
 use crate::run::world::WorldError;
 
+/// The environment variable that a server of our own finds a connection string in that was given as such.
+const CONNECTION: &str = "MIRRORLAB_RUN_CONNECTION";
+
 /// Databases on a server.
 pub struct MssqlDatabases(Arc<Databases>);
 
@@ -188,10 +191,20 @@ impl Mirrors for MssqlMirrors {
     fn serve_flags(&self) -> Vec<OsString> {
         vec![
             "--sql-server".into(),
-            self.databases.run().argument().into(),
+            match self.databases.run().is_given_elsewhere() {
+                true => self.databases.run().argument().into(),
+                false => format!("env:{CONNECTION}").into(),
+            },
             "--name-template".into(),
             self.databases.template().into(),
         ]
+    }
+
+    fn serve_environment(&self) -> Vec<(&'static str, String)> {
+        match self.databases.run().is_given_elsewhere() {
+            true => Vec::new(),
+            false => vec![(CONNECTION, self.databases.run().argument().to_owned())],
+        }
     }
 }
 
