@@ -39,8 +39,6 @@ pub enum Need {
     Invalidate,
     /// Backups of the source.
     SourceBackup,
-    /// SQL on the source in SQLite's words alone: `ALTER TABLE … RENAME`.
-    SqliteWords,
     /// Columns that keep seven digits of a second, in source and mirror.
     Ticks,
     /// Change tracking forgets what is older than the clock's last seven days.
@@ -96,7 +94,7 @@ fn cannot(settings: &WorldSettings, need: &Need) -> Option<String> {
         Need::MirrorSql { .. } | Need::MirrorBackup | Need::Invalidate => of_mirrors(),
         Need::StoreFault(_) => settings.transport.cannot(need).or_else(of_mirrors),
         Need::Setting(_) | Need::Crash => settings.transport.cannot(need),
-        Need::SourceBackup | Need::Retention | Need::SqliteWords => None,
+        Need::SourceBackup | Need::Retention => None,
         Need::Ticks => settings.mirrors.as_ref().and_then(|mirrors| mirrors.cannot(need)),
     }
     .or_else(|| settings.sources.cannot(need))
@@ -140,13 +138,6 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
             StepKind::MirrorBackup(_) | StepKind::MirrorRestore(_) => (word, Need::MirrorBackup),
             StepKind::Invalidate(_) => (word, Need::Invalidate),
             StepKind::Backup(_) | StepKind::Restore(_) => (word, Need::SourceBackup),
-            StepKind::Sql(statements) => {
-                let renames = |sql: &str| sql.to_ascii_lowercase().contains(" rename ");
-                if !statements.iter().any(|sql| renames(sql.as_str())) {
-                    continue;
-                }
-                (word, Need::SqliteWords)
-            }
             StepKind::Advance(length) | StepKind::RunDue { length, .. } => {
                 let before = passed;
                 passed = passed.saturating_add(*length);

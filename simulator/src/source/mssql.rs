@@ -4,6 +4,7 @@
 //! - `shape`: what tables there are, and how they were written when they were made
 //! - `change`: rows in, rows changed, rows gone
 //! - `snapshot`: one moment, by snapshot isolation
+//! - `words`: what scenarios say otherwise than T-SQL does
 //! - `backup`: BACKUP and RESTORE; where an engine has none, the tables copied
 //!
 //! What an engine has is found out when a source is opened ([`Means`]), and a run's report says it. On SQL Server itself
@@ -15,6 +16,7 @@ mod change;
 mod shape;
 mod snapshot;
 pub mod tracking;
+mod words;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -390,10 +392,11 @@ impl Source for MssqlSource {
             return Err(self.error(doing, why.into()));
         }
         let database = self.database.clone();
+        let said = words::in_t_sql(sql);
         self.write(doing, |source| {
             // One level deeper: a COMMIT in it commits nothing, and either is seen by the count.
             source.connection.batch("BEGIN TRANSACTION")?;
-            source.connection.batch(sql)?;
+            source.connection.batch(&said.sql)?;
             let state = source.connection.row("SELECT @@TRANCOUNT, DB_NAME()", &[])?;
             let stays = state.is_some_and(|row| {
                 row.integer(0) == Some(2) && row.text(1).is_some_and(|name| same_name(name, &database))
@@ -408,6 +411,9 @@ impl Source for MssqlSource {
             source.connection.batch("COMMIT TRANSACTION")?;
             // Also where the tables look as before: one may have been dropped and made anew.
             source.tracking.follow_tables(&mut source.connection)?;
+            for rename in &said.renames {
+                shape::renamed(&mut source.connection, rename)?;
+            }
             let after = shape::described(&mut source.connection)?;
             if shape::declares_same(&before, &after) {
                 return Ok(());

@@ -79,6 +79,10 @@ pub const BODIES: &[Body] = &[
         "a_script_cannot_end_its_transaction",
         a_script_cannot_end_its_transaction,
     ),
+    (
+        "a_renamed_table_is_the_same_one_under_another_name",
+        a_renamed_table_is_the_same_one_under_another_name,
+    ),
     ("values_come_back_to_the_bit", values_come_back_to_the_bit),
 ];
 
@@ -546,6 +550,32 @@ fn a_script_cannot_end_its_transaction(bench: &dyn Bench) {
     }
     source.execute("INSERT INTO a VALUES (1, 1)").unwrap();
     assert_eq!(changes(source, "a", before.0), "I1");
+}
+
+fn a_renamed_table_is_the_same_one_under_another_name(bench: &dyn Bench) {
+    let mut source = tracked(bench);
+    let source = source.as_mut();
+    source.execute("INSERT INTO a VALUES (1, 1)").unwrap();
+    let before = state(source);
+    // In its letters alone.
+    source
+        .execute("ALTER TABLE a RENAME TO on_its_way; ALTER TABLE on_its_way RENAME TO A")
+        .unwrap();
+    source.execute("ALTER TABLE a RENAME COLUMN v TO w").unwrap();
+    let renamed = table("A", &[("k", "int", false, ""), ("w", "int", true, "")]);
+    assert_eq!(source.tables().unwrap(), std::slice::from_ref(&renamed));
+    assert_eq!(bench.open().tables().unwrap(), [renamed]);
+    assert_eq!(state(source), before, "no row has changed");
+    source.execute("INSERT INTO a VALUES (2, 2)").unwrap();
+    assert_eq!(changes(source, "A", before.0), "I2");
+    // And altogether.
+    source.execute("ALTER TABLE a RENAME TO b").unwrap();
+    let names = |source: &mut dyn Source| -> Vec<String> {
+        source.tables().unwrap().into_iter().map(|t| t.name).collect()
+    };
+    assert_eq!(names(source), ["b"]);
+    source.execute("INSERT INTO b VALUES (3, 3)").unwrap();
+    assert_eq!(changes(source, "b", before.0), "I2 I3");
 }
 
 fn values_come_back_to_the_bit(bench: &dyn Bench) {

@@ -55,9 +55,6 @@ impl SourceKind for MssqlDatabases {
                  scenario moves"
                     .into(),
             ),
-            Need::SqliteWords => Some(
-                "it renames a table in SQLite's words, and SQL Server does that by a procedure of its own".into(),
-            ),
             Need::SourceBackup => self.means().no_backup().map(|why| format!("sources: {why}")),
             Need::Ticks if !self.0.capabilities().ticks => {
                 Some("the engine keeps six digits of a second, and SQL Server seven".into())

@@ -13,6 +13,7 @@ use mirrorlab_protocol::names::{fold, same_name};
 use mirrorlab_protocol::schema::{Column, Table};
 use mirrorlab_protocol::types::ColumnType;
 
+use super::words::Rename;
 use super::{Trouble, tracking};
 
 /// The tables as last read.
@@ -192,6 +193,26 @@ pub(super) fn forget(connection: &mut Connection, table: &str) -> Result<(), Mss
         .map(drop)
 }
 
+/// Follows a rename, in letters alone too, of which not every engine's catalogue tells.
+pub(super) fn renamed(connection: &mut Connection, rename: &Rename) -> Result<(), MssqlError> {
+    let (set, and) = match &rename.column {
+        None => ("tbl", ""),
+        Some(_) => ("col", " AND LOWER(col) = LOWER(@P3)"),
+    };
+    let sql = format!(
+        "UPDATE mirrorlab_ct_columns SET {set} = @P1 WHERE LOWER(tbl) = LOWER(@P2){and}; \
+         UPDATE mirrorlab_ct_state SET shape = shape + 1"
+    );
+    let mut params = vec![
+        Param::text(rename.new.as_str()),
+        Param::text(rename.table.as_str()),
+    ];
+    if let Some(old) = &rename.column {
+        params.push(Param::text(old.as_str()));
+    }
+    connection.execute(&sql, &params).map(drop)
+}
+
 /// Whether the catalogue still says what it said when `before` was read.
 pub(super) fn declares_same(before: &[Table], after: &[Table]) -> bool {
     before.len() == after.len() && before.iter().all(|was| after.iter().any(|is| is_same(was, is)))
@@ -214,6 +235,7 @@ pub(super) fn keep_changed(
     before: &[Table],
     after: &[Table],
 ) -> Result<(), Trouble> {
+    let kept = kept_tables(connection)?;
     for was in before {
         if !after.iter().any(|is| is_same(was, is)) {
             forget(connection, &was.name)?;
@@ -221,7 +243,15 @@ pub(super) fn keep_changed(
     }
     for is in after {
         if !before.iter().any(|was| is_same(was, is)) {
-            keep(connection, is)?;
+            let written = kept.iter().find(|kept| same_name(&kept.name, &is.name));
+            let table = match written {
+                None => is.clone(),
+                Some(written) => Table {
+                    name: written.name.clone(),
+                    columns: as_written(&is.columns, &written.columns),
+                },
+            };
+            keep(connection, &table)?;
         }
     }
     Ok(())

@@ -7,7 +7,8 @@
 //!
 //! By triggers: a counter and, per tracked table, a log with a row for each row that a statement inserted, updated or
 //! deleted. A statement's entries have one number, so that a transaction's come in order. `CHANGETABLE`'s net change is
-//! the first entry of each key after a version, and whether the row is there now. A transaction's entries carry the
+//! the first entry of each key after a version, and whether the row is there now: of a row that is there, I means inserted
+//! and any other letter updated; one that is gone is deleted, whatever came first. A transaction's entries carry the
 //! counter's next version; its last statement moves the counter. The counter's row is locked by the first trigger until
 //! the transaction ends, so versions are in the order of commits.
 

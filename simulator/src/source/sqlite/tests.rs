@@ -109,14 +109,6 @@ fn a_type_is_converted_where_every_value_can_be() {
 }
 
 #[test]
-fn a_renamed_table_stays_tracked() {
-    let (_dir, mut source) = tracked();
-    source.execute("ALTER TABLE a RENAME TO c").unwrap();
-    source.execute("INSERT INTO c VALUES (8, 8)").unwrap();
-    assert_eq!(changes(&mut source, "c", 0), "I8");
-}
-
-#[test]
 fn a_script_cannot_undo_what_tracking_stands_on() {
     let (_dir, mut source) = tracked();
     let before = state(&mut source);
