@@ -17,11 +17,12 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial as Case};
-use mirrorlab_engines::mssql::testing::mock::{Mock, PASSWORD, Question, Reply};
+use mirrorlab_engines::mssql::testing::mock::{Cell, Mock, PASSWORD, Question, Reply};
 use mirrorlab_engines::mssql::testing::{NoServer, Scratch, TestServer};
-use mirrorlab_engines::mssql::{Address, quote};
+use mirrorlab_engines::mssql::{Address, quote, retry};
 use rusqlite::Connection;
 use support::{Ended, Started, mirrorlab};
 use trial::{Trial, listening};
@@ -37,6 +38,10 @@ const ON_A_SERVER: &[(&str, Test)] = &[
     ("two_servers_behind_one_address", two_servers_behind_one_address),
     ("a_server_that_is_killed_costs_nothing", a_server_that_is_killed),
     ("databases_that_a_person_made", databases_that_a_person_made),
+    (
+        "what_is_refused_loses_nothing_and_the_next_cycle_heals",
+        what_is_refused_loses_nothing,
+    ),
 ];
 
 fn main() {
@@ -66,7 +71,11 @@ fn main() {
             Case::test(*name, move || Err(why.into()))
         }
     });
-    let everywhere: [(&str, fn()); 2] = [
+    let everywhere: [(&str, fn()); 3] = [
+        (
+            "what_a_sql_server_refuses_is_told_in_words",
+            what_a_sql_server_refuses,
+        ),
         ("the_password_is_in_no_output", the_password_is_in_no_output),
         ("a_sql_server_that_is_not_there", a_sql_server_that_is_not_there),
     ];
@@ -109,6 +118,11 @@ impl Mirrors {
 
     /// A server on these mirrors, and its URL.
     fn serve(&self, trial: &Trial, more: &[&str]) -> (Started, String) {
+        self.serve_by(&self.connection, trial, more)
+    }
+
+    /// The same by another connection string.
+    fn serve_by(&self, connection: &str, trial: &Trial, more: &[&str]) -> (Started, String) {
         let mut args = trial.serve_args(more);
         let at = args.iter().position(|arg| *arg == "--mirrors").unwrap();
         args[at] = "--sql-server";
@@ -116,13 +130,18 @@ impl Mirrors {
         args[at + 1] = &variable;
         args.extend(["--name-template", &self.template]);
         let mut command = mirrorlab(trial.dir(), &args);
-        command.env(NAME, &self.connection);
+        command.env(NAME, connection);
         listening(Started::new(command))
     }
 
     /// Fails unless each tenant's mirror has its source's rows.
     fn equal(&self, trial: &Trial) {
-        for (tenant, mirror) in TENANTS.iter().zip(&self.databases) {
+        self.equal_of(trial, TENANTS.len());
+    }
+
+    /// The same of the first tenants.
+    fn equal_of(&self, trial: &Trial, tenants: usize) {
+        for (tenant, mirror) in TENANTS.iter().zip(&self.databases).take(tenants) {
             let source = Connection::open(trial.path("data").join(format!("{tenant}.db"))).unwrap();
             let mut client = mirror.server.open(&mirror.name).unwrap();
             let metadata = quote(&format!("{tenant}_mirroring"));
@@ -238,23 +257,28 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
-            for (n, client) in listener.incoming().enumerate() {
-                let (Ok(client), Ok(server)) =
-                    (client, TcpStream::connect(("127.0.0.1", ports[n % ports.len()])))
-                else {
-                    continue;
-                };
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    thread::spawn(move || {
-                        // One end that is closed closes the other.
-                        let _ = pass_on(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
+            pass_all_on(&listener, |n| {
+                TcpStream::connect(("127.0.0.1", ports[n % ports.len()]))
+            });
         });
         Balancer(port)
+    }
+}
+
+/// Hands every connection on, to where its number leads.
+fn pass_all_on(listener: &TcpListener, connect: impl Fn(usize) -> io::Result<TcpStream>) {
+    for (n, client) in listener.incoming().enumerate() {
+        let (Ok(client), Ok(server)) = (client, connect(n)) else {
+            continue;
+        };
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            thread::spawn(move || {
+                // One end that is closed closes the other.
+                let _ = pass_on(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+        }
     }
 }
 
@@ -318,6 +342,104 @@ fn databases_that_a_person_made(server: &TestServer) {
     mirrors.equal(&trial);
 }
 
+fn what_is_refused_loses_nothing(server: &TestServer) {
+    const WRONG: &str = "hush-Hush-0815";
+    const CYCLE: [&str; 6] = ["--cycles", "1", "--rows", "3", "--changes", "3"];
+    let (trial, mirrors) = (Trial::new(), Mirrors::new(server));
+    let (shown, database) = (server.address().server(), &mirrors.databases[0]);
+    let refused = |database: &Scratch, url: &str, words: &[&str]| {
+        let ended = trial.simulate(url, &CYCLE);
+        assert_ne!(ended.code, Some(0));
+        let told = format!("{}{}", ended.out, ended.err);
+        for words in words.iter().chain([&database.name.as_str()]) {
+            assert!(told.contains(words), "{words}\n{told}");
+        }
+        for password in [server.address().password.expose(), WRONG] {
+            assert!(!told.contains(password), "{told}");
+        }
+    };
+    let heals = |mirrors: &Mirrors, url: &str| {
+        trial.simulate(url, &CYCLE).expect(0);
+        mirrors.equal_of(&trial, 1);
+    };
+    // Nothing listens where the server should be; then it does.
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = door.local_addr().unwrap().port();
+    drop(door);
+    let through = mirrors
+        .connection
+        .replace(&format!("@{shown}"), &format!("@127.0.0.1:{port}"));
+    let (_running, url) = mirrors.serve_by(&through, &trial, &[]);
+    let away = format!("the mirror 127.0.0.1:{port}/");
+    refused(database, &url, &[&away, "the server cannot be reached"]);
+    let door = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let target = shown.clone();
+    thread::spawn(move || pass_all_on(&door, |_| TcpStream::connect(&target)));
+    // A database that is there already, full of somebody's; then that is gone.
+    let mut somebody = database.make();
+    somebody
+        .batch("CREATE TABLE orders (id int NOT NULL PRIMARY KEY); INSERT INTO orders (id) VALUES (1)")
+        .unwrap();
+    refused(
+        database,
+        &url,
+        &[
+            &away,
+            "has tables that this server did not make: orders; name the mirrors otherwise",
+        ],
+    );
+    let kept = somebody.row("SELECT COUNT(*) FROM orders", &[]).unwrap();
+    assert_eq!(
+        kept.and_then(|row| row.integer(0)),
+        Some(1),
+        "it is never touched"
+    );
+    somebody.batch("DROP TABLE orders").unwrap();
+    drop(somebody);
+    heals(&mirrors, &url);
+    // Another server process with a wrong password, amid the mirror's life.
+    let wrong = mirrors
+        .connection
+        .replace(server.address().password.expose(), WRONG);
+    let (stranger, closed) = mirrors.serve_by(&wrong, &trial, &[]);
+    let here = format!("the mirror {shown}/");
+    refused(
+        database,
+        &closed,
+        &[&here, "the login was refused; check user and password"],
+    );
+    drop(stranger);
+    heals(&mirrors, &url);
+    // A login that may make no database, where there is none.
+    let login = format!("{}_nobody", database.name);
+    let mut master = database.server.open("master").unwrap();
+    master
+        .batch(&format!(
+            "CREATE LOGIN {} WITH PASSWORD = '{WRONG}'",
+            quote(&login)
+        ))
+        .unwrap();
+    let user = format!(
+        "//{}:{}@",
+        server.address().user,
+        server.address().password.expose()
+    );
+    let nobody = mirrors.connection.replace(&user, &format!("//{login}:{WRONG}@"));
+    let unmade = Mirrors::new(server);
+    let (powerless, closed) = unmade.serve_by(&nobody, &trial, &[]);
+    refused(
+        &unmade.databases[0],
+        &closed,
+        &[&here, "may not make one; give it the right CREATE ANY DATABASE"],
+    );
+    drop(powerless);
+    let (_able, open) = unmade.serve(&trial, &[]);
+    heals(&unmade, &open);
+    // Its connections may take a moment to be gone.
+    let drop_login = || master.batch(&format!("DROP LOGIN {}", quote(&login)));
+    retry::retry(Duration::from_secs(60), |_| true, drop_login).unwrap();
+}
+
 /// A server on a SQL Server that is none, and a cycle against it.
 fn cycle_on(connection: &str) -> (Ended, Ended) {
     let trial = Trial::new();
@@ -351,6 +473,91 @@ fn the_password_is_in_no_output() {
         assert!(all.contains("with password '***'"), "{all}");
         assert!(!all.contains(PASSWORD), "{number}: {all}");
     }
+}
+
+/// What a SQL Server says that has the first tenant's mirror without a table in it, but for what `odd` says.
+fn but(odd: impl Fn(&Question) -> Option<Reply> + Send + Sync + 'static) -> Mock {
+    Mock::start(move |question| {
+        if let Some(reply) = odd(question) {
+            return reply;
+        }
+        let Question::Sql { sql, .. } = question else {
+            return Reply::Done;
+        };
+        let text = |text: &str| Cell::Text(text.to_owned());
+        if sql.contains("BEGIN TRANSACTION; DECLARE @got") {
+            let (got, there, same) = (Cell::Integer(0), Cell::Integer(1), Cell::Integer(1));
+            Reply::row(vec![got, there, same, text("Latin1_General_100_CI_AS")])
+        } else if sql.contains("'ProductVersion'") {
+            Reply::row(vec![
+                text("16.0"),
+                text("Microsoft SQL Server 2022"),
+                Cell::Integer(3),
+            ])
+        } else if sql.contains("SELECT @got") {
+            Reply::row(vec![Cell::Integer(0)])
+        } else if sql.contains("SELECT DB_ID") {
+            Reply::row(vec![Cell::Null, Cell::Integer(1)])
+        } else if sql.contains("SELECT tablename, schemahash") {
+            Reply::Results(vec![vec![], vec![]])
+        } else {
+            Reply::Done
+        }
+    })
+}
+
+fn what_a_sql_server_refuses() {
+    let sql =
+        |question: &Question, part: &str| matches!(question, Question::Sql { sql, .. } if sql.contains(part));
+    let error = |number: u32, words: &str| Reply::Error(number, words.to_owned());
+    let opened = |has_metadata: i64, same: i64, collation: &str| {
+        let numbers = [0, has_metadata, same].map(Cell::Integer);
+        let mut row = numbers.to_vec();
+        row.push(Cell::Text(collation.to_owned()));
+        Reply::row(row)
+    };
+    const OPENS: &str = "BEGIN TRANSACTION; DECLARE @got";
+    let mocks = [
+        but(move |q| {
+            let login = matches!(q, Question::Login { .. });
+            login.then(|| error(18_456, "Login failed for user 'mirrors'."))
+        }),
+        but(move |q| match q {
+            Question::Login { database, .. } if database.starts_with("Mirror_") => {
+                Some(error(4060, "Cannot open database."))
+            }
+            q => sql(q, "CREATE DATABASE")
+                .then(|| error(262, "CREATE DATABASE permission denied in database 'master'.")),
+        }),
+        but(move |q| {
+            if sql(q, "SELECT t.name FROM sys.tables") {
+                let names = ["invoice", "orders"].map(|name| vec![Cell::Text(name.to_owned())]);
+                return Some(Reply::Results(vec![names.to_vec()]));
+            }
+            sql(q, OPENS).then(|| opened(0, 1, "x"))
+        }),
+        but(move |q| sql(q, OPENS).then(|| opened(1, 0, "Latin1_General_CS_AS"))),
+        but(move |q| {
+            let words = "The transaction log for database 'Mirror_Cust10001' is full due to 'LOG_BACKUP'.";
+            sql(q, "CREATE TABLE").then(|| error(9002, words))
+        }),
+    ];
+    let told: Vec<String> = mocks
+        .iter()
+        .map(|mock| {
+            let (simulated, served) = cycle_on(&mock.connection_string());
+            assert_ne!(simulated.code, Some(0));
+            let all = format!("{}{}{}", simulated.out, simulated.err, served.err);
+            assert!(!all.contains(PASSWORD), "{all}");
+            assert_eq!(mock.count("COMMIT"), 0, "nothing is kept");
+            let said = format!("{}{}", simulated.out, simulated.err);
+            let line = said.lines().find(|line| line.contains("the mirror "));
+            let line = line.unwrap_or_else(|| panic!("no reason: {said}"));
+            let at = line.find("Cust10001, ").unwrap_or_default();
+            line[at..].replace(&format!(":{}", mock.port()), ":PORT")
+        })
+        .collect();
+    insta::assert_snapshot!("what_a_sql_server_refuses", told.join("\n"));
 }
 
 fn a_sql_server_that_is_not_there() {
