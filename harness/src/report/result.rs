@@ -104,6 +104,11 @@ pub struct ScenarioResult {
 pub struct RunResult {
     /// The seed that everything was drawn from.
     pub seed: u64,
+    /// Where sources were, and by what means they do what SuperOffice's database does.
+    pub sources: String,
+    /// Where mirrors were, if anybody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirrors: Option<String>,
     /// How long it took.
     #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
     pub elapsed: Duration,

@@ -34,6 +34,8 @@ fn run() -> RunResult {
     let reason = |text: &str| text.to_owned();
     RunResult {
         seed: 42,
+        sources: "SQL databases on db.example.com: changes tracked by triggers".into(),
+        mirrors: Some("sqlite:Mirror_{context}.db".into()),
         elapsed: Duration::from_secs(125),
         scenarios: vec![
             scenario("population", "A first population", Verdict::Held),

@@ -65,6 +65,8 @@ pub fn run(scenarios: &[Scenario], settings: &RunSettings, tell: &mut dyn FnMut(
     });
     RunResult {
         seed: settings.world.seed,
+        sources: settings.world.sources.describe(),
+        mirrors: settings.world.mirrors.as_ref().map(|mirrors| mirrors.describe()),
         elapsed: started.elapsed(),
         scenarios: results.into_iter().flatten().collect(),
     }

@@ -37,7 +37,11 @@ impl MssqlDatabases {
 
 impl MirrorKind for MssqlDatabases {
     fn describe(&self) -> String {
-        format!("SQL databases on {}", self.0.describe())
+        let copies = match self.0.capabilities().backup {
+            true => "",
+            false => ": backups are copies of their tables, for the engine has no BACKUP",
+        };
+        format!("SQL databases on {}{copies}", self.0.describe())
     }
 
     fn takes_nul(&self) -> bool {
