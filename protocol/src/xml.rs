@@ -609,6 +609,7 @@ mod tests {
             "xy<z>&amp;<A😀\n\n\r"
         );
         assert_eq!(text_of("<a/>").unwrap(), "");
+        assert_eq!(text_of("<a>&lt;&gt;&amp;&quot;&apos;</a>").unwrap(), "<>&\"'");
     }
 
     #[test]

@@ -669,6 +669,8 @@ fn cells_that_a_type_cannot_hold() {
         ("uniqueidentifier", "+F9619FF-8B86-D011-B42D-00C04FC964FF"),
         ("uniqueidentifier", "{6F9619FF-8B86-D011-B42D-00C04FC964FF"),
         ("uniqueidentifier", "[I:5]"),
+        ("uniqueidentifier", "[B:6F9619FF-8B86-D011-B42D-00C04FC964FF]"),
+        ("uniqueidentifier", "[B:]"),
         ("varbinary(2)", "[B:AAEC]"),
         ("varbinary(2)", "[B:AAE]"),
         ("varbinary(2)", "[B:%%%%]"),
