@@ -799,6 +799,46 @@ async fn the_bytes_of_all_calls_together_are_limited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_place_or_for_room_gets_it() {
+    let body = {
+        let mut body = envelope(&authenticate());
+        body.resize(60_000, b' ');
+        body
+    };
+    let announced = post(Operation::Authenticate, &body);
+    let head = post_head(Operation::Authenticate, "Transfer-Encoding: chunked\r\n");
+    let growing = [head.as_bytes(), &chunked(&body, 1000)].concat();
+    // One place; many places, and room for one of the two, whose length is known or not.
+    for (calls_max, second) in [(1, &announced), (64, &announced), (64, &growing)] {
+        let (service, entered, go_on) = slow();
+        let http = HttpSettings {
+            calls_max,
+            body_bytes_max: 100_000,
+            bytes_in_flight_max: 100_000,
+            ..HttpSettings::default()
+        };
+        let server = Running::start(service, http).await;
+        let mut first = server.connect().await;
+        first.send(&announced).await;
+        let entered = begun(entered).await;
+        let mut waiting = server.connect().await;
+        waiting.send(second).await;
+        // A stranger's call takes as long as theirs does until it waits.
+        let mut stranger = server.connect().await;
+        stranger
+            .send(post(Operation::Authenticate, &untrusted(&authenticate())))
+            .await;
+        assert_eq!(stranger.reply().await.status, 200);
+        go_on.send(()).unwrap();
+        go_on.send(()).unwrap();
+        successful(&first.reply().await);
+        successful(&waiting.reply().await);
+        drop(entered);
+        server.stopped().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_checked_once_so_that_replays_can_be_refused() {
     let clock = Arc::new(ManualClock::new(NOW));
     let directory = tempfile::tempdir().unwrap();

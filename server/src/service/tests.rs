@@ -193,6 +193,10 @@ fn what_is_no_call_of_this_service() {
                 "<m:AuthenticateRequest/>",
             )),
         ),
+        (
+            "cut short after as many bytes as a header may have",
+            body(&enveloped(&format!("<x>{}</x>", "x".repeat(70_000)), "")[..65_536]),
+        ),
         ("an empty body", body(&enveloped("", ""))),
         ("another request", body(&enveloped("", "<m:WipeRequest/>"))),
         ("an unknown request", body(&enveloped("", "<m:DropRequest/>"))),
