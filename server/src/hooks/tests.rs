@@ -164,6 +164,12 @@ fn only_a_webhook_is_told_before_its_call() {
     }
 }
 
+#[tokio::test]
+async fn who_calls_webhooks_may_end_in_an_async_task() {
+    // A runtime that is dropped there the usual way panics.
+    drop(webhooks("http://127.0.0.1:1", LONG));
+}
+
 #[test]
 fn every_change_has_its_json() {
     let altered = TableChange::Altered {

@@ -563,6 +563,42 @@ fn an_answer_without_a_key_that_is_not_due_leaves_it_known() {
     check(&SUPEROFFICE).unwrap_err();
 }
 
+/// A resolver whose keys have names of their own.
+struct Nicknames(Arc<AtomicUsize>);
+
+impl CertificateResolver for Nicknames {
+    fn resolve(&self, _: &KeyId) -> Result<Option<Certificate>, ResolveError> {
+        panic!("the whole set is there to be asked for")
+    }
+
+    fn resolve_all(&self) -> Option<Result<Vec<Named>, ResolveError>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let named = |kid: &str, authority: &Authority| Named {
+            key: KeyId {
+                kid: Some(kid.into()),
+                x5t: None,
+            },
+            certificate: authority.certificate.clone(),
+        };
+        Some(Ok(vec![named("one", &SUPEROFFICE), named("two", &STRANGER)]))
+    }
+}
+
+#[test]
+fn a_key_that_came_along_is_known_by_its_name() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let trust = Trust::new(APPLICATION, clock() as Arc<dyn Clock>)
+        .with_resolver(Box::new(Nicknames(Arc::clone(&asked))), ResolverLimits::default());
+    for (kid, authority) in [("one", &SUPEROFFICE), ("two", &STRANGER)] {
+        let token = authority.token_with(|header, _| {
+            header["kid"] = kid.into();
+            header.as_object_mut().unwrap().remove("x5t");
+        });
+        trust.check(Some(&token)).unwrap();
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn the_oldest_answer_makes_room_for_a_new_one() {
     let limits = ResolverLimits {

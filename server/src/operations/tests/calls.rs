@@ -1,5 +1,7 @@
 //! The other four operations, hooks, events, and every refusal.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -242,4 +244,61 @@ fn a_hook_that_panics_leaves_the_mirror_whole_and_free() {
     *world.partner.fails.lock().unwrap() = "";
     world.succeed(&wipe("contact"));
     assert_eq!(world.lsns(), ["contact|-1"]);
+}
+
+/// A database that refuses calls for a while, and a store that tries each one three times.
+struct Wavering {
+    inner: SqliteStore,
+    refusals: Mutex<u32>,
+    attempts: Mutex<Vec<u32>>,
+}
+
+impl MirrorStore for Wavering {
+    fn begin_on<'s>(
+        &'s self,
+        context: &str,
+        place: &MirrorPlace,
+        scope: Scope<'_>,
+    ) -> Result<Box<dyn MirrorTransaction + 's>, StoreError> {
+        let mut left = self.refusals.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            return Err(StoreError::Passing {
+                mirror: "m".into(),
+                doing: "begin".into(),
+                why: "a deadlock".into(),
+            });
+        }
+        self.inner.begin_on(context, place, scope)
+    }
+
+    fn invalidate(&self, _: &str, _: &MirrorPlace, _: Option<&str>) -> Result<u64, StoreError> {
+        unreachable!("no call asks for it")
+    }
+
+    fn rest(&self, _: &str, _: &MirrorPlace) {}
+
+    fn pause_before_retry(&self, _: &StoreError, attempt: u32, _: Duration) -> Option<Duration> {
+        self.attempts.lock().unwrap().push(attempt);
+        (attempt < 3).then_some(Duration::ZERO)
+    }
+}
+
+#[test]
+fn a_call_that_meets_a_passing_refusal_is_done_anew_as_often_as_the_store_wants() {
+    for (refusals, attempts, done) in [
+        (0, vec![], true),
+        (2, vec![1, 2], true),
+        (3, vec![1, 2, 3], false),
+    ] {
+        let mut world = filled();
+        let store = Arc::new(Wavering {
+            inner: SqliteStore::default(),
+            refusals: Mutex::new(refusals),
+            attempts: Mutex::default(),
+        });
+        world.mirroring.store = store.clone();
+        assert_eq!(world.run(&wipe("contact")).successful, done, "{refusals}");
+        assert_eq!(*store.attempts.lock().unwrap(), attempts);
+    }
 }
