@@ -263,6 +263,9 @@ fn numbers_and_names_are_taken_up_to_their_limits() {
             assert_eq!(taken(&text), right, "{key} = {number}");
         }
     }
+    // Less than one small call is refused for itself, and not for another setting's sake.
+    let little = format!("{RIGHT}[limits]\nbytes_in_flight_max = 65535\n");
+    assert!(said(folder.path(), &little).contains("1099511627776"), "{little}");
     for (leeway, right) in [(900, true), (901, false)] {
         assert_eq!(
             taken(&format!("leeway_seconds = {leeway}\n{RIGHT}")),
