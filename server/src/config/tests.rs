@@ -52,6 +52,9 @@ fn a_right_file_is_read_with_paths_relative_to_it() {
     let config = read(folder.path(), RIGHT).unwrap();
     assert_eq!(config.listen, "[::1]:0".parse().unwrap());
     assert_eq!(config.application_id, "abc");
+    assert!(
+        format!("{config:?}").starts_with("Config { listen: [::1]:0, application_id: \"abc\", mirrors: ")
+    );
     assert!(config.http.tls.is_some());
     assert_eq!(config.trusted_certificates.unwrap().len(), 1);
     let mirrors = folder.path().join("mirrors");

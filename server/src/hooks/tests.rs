@@ -7,7 +7,7 @@ use mirrorlab_protocol::message::Request;
 use super::*;
 use crate::operations::{Mirroring, Options};
 use crate::store::sqlite::SqliteStore;
-use crate::testing::{Bench, Canned, row_data, table_schema};
+use crate::testing::{Bench, Canned, logged, row_data, table_schema};
 
 fn wipe() -> Request<'static> {
     Request::Wipe {
@@ -160,6 +160,31 @@ fn only_a_webhook_is_told_before_its_call() {
         let admin = HookAdmin::new(folder.path(), NameTemplate::default(), hooks);
         for what in [Announced::Tables, Announced::Wipe, Announced::Completed] {
             assert_eq!(admin.announces(what), told, "{what:?}");
+        }
+    }
+}
+
+#[test]
+fn events_go_to_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = HookAdmin::new(folder.path(), NameTemplate::default(), Hooks::default());
+    for (kind, level) in [
+        (EventKind::Information, "INFO"),
+        (EventKind::Warning, "WARN"),
+        (EventKind::Error, "ERROR"),
+    ] {
+        let event = Event {
+            context: "Cust1".into(),
+            operation: Some(Operation::Wipe),
+            kind,
+            message: "what happened".into(),
+            additional_info: "and why".into(),
+        };
+        let log = logged(|| admin.log_event(&event));
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].starts_with(level), "{log:?}");
+        for part in ["Cust1", "Wipe", "what happened", "and why"] {
+            assert!(log[0].contains(part), "{log:?}");
         }
     }
 }

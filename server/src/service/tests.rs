@@ -10,8 +10,8 @@ use crate::operations::Options;
 use crate::store::MirrorPlace;
 use crate::store::sqlite::SqliteStore;
 use crate::testing::{
-    APPLICATION_KEY, Bench, Kept, NONCE, NOW, STRANGER, SUPEROFFICE, authenticate, envelope, head, row_data,
-    table_schema, trust,
+    APPLICATION_KEY, Bench, Kept, NONCE, NOW, STRANGER, SUPEROFFICE, authenticate, envelope, head, logged,
+    row_data, table_schema, trust,
 };
 
 /// An answer as a person reads it.
@@ -312,7 +312,12 @@ fn post(service: &Service, request: &Request<'_>) -> Answer {
 #[test]
 fn a_panic_is_a_fault_without_detail_and_the_service_goes_on() {
     let service = service_of(|| panic!("the secret cause"));
-    insta::assert_snapshot!(shown(&post(&service, &authenticate())));
+    let mut answer = None;
+    let log = logged(|| answer = Some(post(&service, &authenticate())));
+    insta::assert_snapshot!(shown(&answer.unwrap()));
+    // The cause is the log's.
+    let error = log.iter().find(|line| line.starts_with("ERROR ")).unwrap();
+    assert!(error.contains("the secret cause"), "{log:?}");
     assert_eq!(post(&service, &table_schema(&["contact"])).status, 200);
 }
 

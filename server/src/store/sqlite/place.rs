@@ -150,7 +150,7 @@ pub(super) fn open_existing(path: &Path, options: &SqliteOptions) -> Result<Conn
 }
 
 /// Makes the file's folder, one level of it: a longer path that is missing is a mistake more often than a wish.
-fn make_folder(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub(super) fn make_folder(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) else {
         return Ok(None);
     };

@@ -328,6 +328,8 @@ fn a_mirror_that_cannot_be_made_leaves_nothing() {
     let half = files.store.begin(CONTEXT, &inside("half.db")).map(|_| ());
     assert!(matches!(half, Err(StoreError::Open { .. })), "{half:?}");
     assert_eq!(files.listing(), ["file", "half.db-wal", "text.db"]);
+    // A bare name has its folder: the one where one is.
+    assert_eq!(place::make_folder(Path::new("bare.db")).unwrap(), None);
     // One folder is made.
     files.store.begin(CONTEXT, &inside("mirrors/m.db")).unwrap();
     assert!(files.folder.path().join("mirrors/m.db").exists());
