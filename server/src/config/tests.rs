@@ -64,6 +64,12 @@ fn a_right_file_is_read_with_paths_relative_to_it() {
     assert!(!config.refuse_replayed_nonces && !config.options.drop_guard);
     assert_eq!(config.log, LogFormat::Text);
     assert!(!mirrors.exists(), "reading makes nothing");
+    // Below a file nothing can be made.
+    let below_a_file = said(folder.path(), &RIGHT.replace("'mirrors'", "'tls.pem/mirrors'"));
+    assert!(
+        below_a_file.contains("tls.pem/mirrors cannot be read"),
+        "{below_a_file}"
+    );
 }
 
 const LEEWAY: i64 = crate::trust::LEEWAY_SECONDS;

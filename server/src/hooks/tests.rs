@@ -266,6 +266,13 @@ fn file_of(admin: &HookAdmin, context: &str) -> Result<String, String> {
 }
 
 #[test]
+fn a_directory_that_is_none_is_no_empty_one() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let admin = HookAdmin::new(file.path(), NameTemplate::default(), Hooks::default());
+    file_of(&admin, "Cust4").unwrap_err();
+}
+
+#[test]
 fn a_tenants_mirror_is_found_whatever_its_spelling() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("mirrors");

@@ -563,6 +563,15 @@ fn an_answer_without_a_key_that_is_not_due_leaves_it_known() {
     check(&SUPEROFFICE).unwrap_err();
 }
 
+#[test]
+fn an_unknown_key_stays_so_while_others_are_asked_for() {
+    let bench = ResolverBench::new(ResolverLimits::default(), |_| Ok(None));
+    for (authority, asked) in [(&SUPEROFFICE, 1), (&STRANGER, 2), (&SUPEROFFICE, 2)] {
+        bench.check(authority).unwrap_err();
+        assert_eq!(bench.count(), asked);
+    }
+}
+
 /// A resolver whose keys have names of their own.
 struct Nicknames(Arc<AtomicUsize>);
 
@@ -775,6 +784,11 @@ fn openid_finds_the_certificate_by_its_thumbprint() {
     assert_eq!(canned.count(), 6);
     let resolver = OpenIdResolver::with_loopback_http(&canned.url).unwrap();
     assert_eq!(resolver.resolve(&STRANGER.key_id()).unwrap(), None);
+    let all = resolver.resolve_all().unwrap().unwrap();
+    assert!(
+        all.iter()
+            .any(|named| named.certificate == SUPEROFFICE.certificate)
+    );
     // Through the whole of it.
     let clock = clock();
     let trust = Trust::new(APPLICATION, clock).with_resolver(Box::new(resolver), ResolverLimits::default());

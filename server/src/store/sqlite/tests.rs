@@ -202,6 +202,18 @@ fn within_a_cycle_the_file_is_whole_after_each_call_and_anybody_may_use_it() {
 }
 
 #[test]
+fn a_partners_statements_are_told_that_the_transaction_is_not_theirs() {
+    let files = Files::new();
+    for sql in ["COMMIT", "ATTACH 'other.db' AS other"] {
+        let error = files.begin().unwrap().run_script(sql).unwrap_err().to_string();
+        assert!(
+            error.contains("they run inside the call's transaction"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn what_a_partners_statements_made_for_their_connection_goes_with_the_call() {
     let files = Files::new();
     for _ in 0..2 {
