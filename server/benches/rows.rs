@@ -6,13 +6,17 @@
 //! the file. `server` is a call within a cycle, `alone` one for which the file is opened and closed.
 //! Both sides write with the same settings, without waiting for the disk, which would hide the difference.
 //!
+//! The same call into a mirror on a SQL Server, new rows and then the same ones again, where `MIRRORLAB_TEST_MSSQL` names a
+//! server: the word `sql-server` picks that alone.
+//!
 //! Arguments: `--bench` is what cargo passes and is ignored; a word picks the shapes whose names hold it.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mirrorlab_engines::mssql::testing::{Scratch, TestServer};
 use mirrorlab_engines::sqlite::{self, Bound, Durability};
 use mirrorlab_protocol::datetime::DateTime;
 use mirrorlab_protocol::message::{Request, RowDataBody, RowOperation, read_request, write_request};
@@ -25,21 +29,24 @@ use mirrorlab_server::admin::{AdminError, MirrorAdmin};
 use mirrorlab_server::events::Event;
 use mirrorlab_server::operations::{Mirroring, Options};
 use mirrorlab_server::store::MirrorPlace;
+use mirrorlab_server::store::mssql::{MssqlOptions, MssqlStore};
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
 
 /// The sender's default BatchSize, in bytes (doc).
 const CALL_BYTES: usize = 1_000_000;
 const ROUNDS: usize = 31;
+/// On a SQL Server, where a round takes seconds.
+const SERVER_ROUNDS: usize = 5;
 /// Longer than any pause between two calls of a bench.
 const KEEP_OPEN: Duration = Duration::from_secs(60);
 const CONTEXT: &str = "Cust10001";
 
-/// Keeps every mirror in one folder, and no events.
-struct OneFile(PathBuf);
+/// Knows one mirror, and keeps no events.
+struct One(MirrorPlace);
 
-impl MirrorAdmin for OneFile {
+impl MirrorAdmin for One {
     fn resolve_connection(&self, _: &str, _: Option<&str>) -> Result<MirrorPlace, AdminError> {
-        Ok(MirrorPlace::SqliteFile(self.0.clone()))
+        Ok(self.0.clone())
     }
 
     fn log_event(&self, event: &Event) {
@@ -55,7 +62,7 @@ fn mirroring(file: &Path, keep_open: Duration) -> Mirroring {
     };
     Mirroring {
         store: Arc::new(SqliteStore::new(options)),
-        admin: Arc::new(OneFile(file.to_owned())),
+        admin: Arc::new(One(MirrorPlace::SqliteFile(file.to_owned()))),
         options: Options::default(),
     }
 }
@@ -325,6 +332,31 @@ fn measure(shape: &Shape, envelope: &[u8], rows: &[Vec<Value<'static>>], folder:
     times
 }
 
+/// The shortest times of a call with new rows, and of the same call again, on a SQL Server.
+fn measure_on(server: &TestServer, shape: &Shape, envelope: &[u8]) -> (Best, Best) {
+    let scratch: Scratch = server.scratch();
+    let mirroring = Mirroring {
+        store: Arc::new(MssqlStore::new(server.address().clone(), MssqlOptions::default())),
+        admin: Arc::new(One(MirrorPlace::SqlServerDatabase(scratch.name.clone()))),
+        options: Options::default(),
+    };
+    serve(&mirroring, &schema_call(std::slice::from_ref(&shape.table)));
+    let wipe = Request::Wipe {
+        client_state: None,
+        table: Some(shape.table.name.as_str().into()),
+    };
+    let wipe = soap::envelope(Some("token"), &write_request(&wipe));
+    let (mut new, mut again) = (Best::new(), Best::new());
+    for _ in 0..SERVER_ROUNDS {
+        serve(&mirroring, &wipe);
+        new.time(|| serve(&mirroring, envelope));
+        again.time(|| serve(&mirroring, envelope));
+    }
+    // Its connections keep the database.
+    drop(mirroring);
+    (new, again)
+}
+
 #[allow(clippy::print_stdout)] // its result is what a bench is for
 fn main() {
     let words: Vec<String> = std::env::args()
@@ -355,6 +387,28 @@ fn main() {
             envelope.len() as f64 / times.server.ms() / 1e3,
             times.alone.ms(),
         );
+    }
+
+    if wanted("sql-server") {
+        match TestServer::find() {
+            Err(why) => println!("sql-server: left out: {why:?}"),
+            Ok(server) => {
+                for shape in shapes() {
+                    let (envelope, rows) = call(&shape);
+                    let (new, again) = measure_on(&server, &shape, &envelope);
+                    let a_second = |time: &Best| rows.len() as f64 / time.0.as_secs_f64();
+                    println!(
+                        "sql-server: {:<22}{:>6} rows, new {:>8.1} ms ({:.0} rows/s), again {:>8.1} ms ({:.0} rows/s)",
+                        shape.name,
+                        rows.len(),
+                        new.ms(),
+                        a_second(&new),
+                        again.ms(),
+                        a_second(&again)
+                    );
+                }
+            }
+        }
     }
 
     if wanted("quiet") {
