@@ -166,6 +166,8 @@ fn conformance_that_cannot_begin() {
         &["--only", "value"],
         &["--only", "answers.build", "--must-only"],
         &["--mirror", "postgres:x"],
+        &["--mirror", "sqlite:nowhere"],
+        &["--mirror", "sqlite:nowhere/{context}/mirror.db"],
         &["--json", "new.json", "--html", "old.json"],
     ]
     .map(begin)

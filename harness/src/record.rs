@@ -12,7 +12,6 @@ mod exchange;
 pub mod files;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,14 +20,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use mirrorlab_server::http::accept::{self, Accepting};
 use mirrorlab_simulator::endpoint::https::{HttpsError, HttpsOptions, client};
 use reqwest::Url;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use files::Files;
 
@@ -44,8 +41,6 @@ const HEADERS_BYTES_MAX: usize = 64 * 1024;
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long calls under way may take after the shutdown signal.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
-/// How long a failing `accept` is left alone: it means that the machine is out of something.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The most bytes of a body that are kept. A longer one is passed on whole, and recorded as cut.
 pub const BODY_BYTES_KEPT_MAX: usize = 256 * 1024 * 1024;
 
@@ -85,59 +80,16 @@ impl Proxy {
         })
     }
 
-    /// Serves until `shutdown` is done, then lets calls under way finish, for [`SHUTDOWN_GRACE`] at most.
-    ///
-    /// # Errors
-    /// The listener's own. Nothing that a caller does ends the proxy.
-    pub async fn serve(
-        self: Arc<Proxy>,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> io::Result<()> {
-        let acceptor = self.tls.clone().map(TlsAcceptor::from);
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let (stop, stopped) = watch::channel(());
-        let mut connections = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let place = tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                place = Arc::clone(&room).acquire_owned() => place.expect("the semaphore is never closed"),
-            };
-            let accepted = tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                Some(_) = connections.join_next() => continue,
-                accepted = listener.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted for now");
-                    let _ = timeout(ACCEPT_PAUSE, &mut shutdown).await;
-                    continue;
-                }
-            };
-            let (proxy, acceptor, mut stopped) = (Arc::clone(&self), acceptor.clone(), stopped.clone());
-            connections.spawn(async move {
-                let _place = place;
-                let _ = stream.set_nodelay(true);
-                let Some(acceptor) = acceptor else {
-                    return proxy.drive(stream, peer, stopped).await;
-                };
-                let handshake = tokio::select! {
-                    // Only dropping the sender changes it.
-                    _ = stopped.changed() => return,
-                    done = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => done,
-                };
-                if let Ok(Ok(stream)) = handshake {
-                    proxy.drive(stream, peer, stopped).await;
-                }
-            });
-        }
-        drop(listener);
-        drop(stop);
+    /// Serves until `shutdown` is done, then lets calls under way finish, for [`SHUTDOWN_GRACE`] at most. Nothing that a
+    /// caller does ends it.
+    pub async fn serve(self: Arc<Proxy>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let accepting = Accepting {
+            tls: self.tls.clone(),
+            connections_max: CONNECTIONS_MAX,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+        };
+        let drive = move |stream, peer, stopped| Arc::clone(&self).drive(stream, peer, stopped);
+        let mut connections = accept::connections(listener, accepting, shutdown, drive).await;
         let finished = timeout(SHUTDOWN_GRACE, async {
             while connections.join_next().await.is_some() {}
         });
@@ -145,14 +97,15 @@ impl Proxy {
             // What is dropped writes down what it has.
             connections.shutdown().await;
         }
-        Ok(())
     }
 
     /// Serves one connection's calls, one after the other.
-    async fn drive<S>(self: Arc<Proxy>, stream: S, peer: SocketAddr, mut stopped: watch::Receiver<()>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn drive(
+        self: Arc<Proxy>,
+        stream: Box<dyn accept::Stream>,
+        peer: SocketAddr,
+        mut stopped: watch::Receiver<()>,
+    ) {
         let service = service_fn(move |request| {
             let proxy = Arc::clone(&self);
             async move { Ok::<_, Infallible>(proxy.exchange(peer, request).await) }

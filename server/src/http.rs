@@ -5,16 +5,17 @@
 //! (`call`); what was still on its way is then read and thrown away for a moment ([`LINGER`]), since a connection closed
 //! over unread bytes takes the answer with it.
 //!
+//! - [`accept`]: connections are taken
 //! - `call`: one request, its body taken in step by step
 //! - [`tls`]: certificate and key
 
+pub mod accept;
 mod call;
 pub mod tls;
 
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,22 +25,19 @@ use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use self::accept::Accepting;
 use crate::service::Service;
 
 /// How long, and how many bytes of, a refused body is read and thrown away.
 pub const LINGER: (Duration, usize) = (Duration::from_secs(2), 4 * 1024 * 1024);
 /// The most bytes of a request's line and headers.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
-/// How long a failing `accept` is left alone: it means that the machine is out of something.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Transport and limits.
 #[derive(Clone)]
@@ -110,43 +108,24 @@ pub async fn serve(
 ) -> io::Result<()> {
     let local = listener.local_addr()?;
     let http = Arc::new(http);
-    let acceptor = http.tls.clone().map(TlsAcceptor::from);
     let turns = Arc::new(Semaphore::new(http.calls_max));
     let app = call::router(service, Arc::clone(&http), Arc::clone(&turns), local);
-    let room = Arc::new(Semaphore::new(http.connections_max));
-    let (stop, stopped) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let place = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            place = Arc::clone(&room).acquire_owned() => place.expect("the semaphore is never closed"),
+    let accepting = Accepting {
+        tls: http.tls.clone(),
+        connections_max: http.connections_max,
+        handshake_timeout: http.handshake_timeout,
+    };
+    let of_connection = Arc::clone(&http);
+    let drive = move |stream, peer, stopped| {
+        let (app, http) = (app.clone(), Arc::clone(&of_connection));
+        let connection = Connection {
+            peer,
+            secure: http.tls.is_some(),
+            unread: Arc::default(),
         };
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (app, http, acceptor) = (app.clone(), Arc::clone(&http), acceptor.clone());
-                let stopped = stopped.clone();
-                connections.spawn(async move {
-                    accept(stream, peer, acceptor, app, &http, stopped).await;
-                    drop(place);
-                });
-            }
-            Err(error) if is_callers(&error) => {}
-            Err(error) => {
-                tracing::error!(%error, "no connection can be accepted for now");
-                let _ = timeout(ACCEPT_PAUSE, &mut shutdown).await;
-            }
-        }
-    }
-    drop(listener);
-    drop(stop);
+        async move { drive(stream, connection, app, &http, stopped).await }
+    };
+    let mut connections = accept::connections(listener, accepting, shutdown, drive).await;
     let calls_max = u32::try_from(http.calls_max).unwrap_or(u32::MAX);
     let finished = timeout(http.shutdown_grace, async {
         while connections.join_next().await.is_some() {}
@@ -163,54 +142,14 @@ pub async fn serve(
     Ok(())
 }
 
-/// Whether a failed `accept` concerns nobody but that caller.
-fn is_callers(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    )
-}
-
-async fn accept(
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
-    app: Router,
-    http: &HttpSettings,
-    mut stopped: watch::Receiver<()>,
-) {
-    let _ = stream.set_nodelay(true);
-    let connection = Connection {
-        peer,
-        secure: acceptor.is_some(),
-        unread: Arc::default(),
-    };
-    let Some(acceptor) = acceptor else {
-        return drive(stream, connection, app, http, stopped).await;
-    };
-    let handshake = tokio::select! {
-        // Only dropping the sender changes it.
-        _ = stopped.changed() => return,
-        done = timeout(http.handshake_timeout, acceptor.accept(stream)) => done,
-    };
-    match handshake {
-        Ok(Ok(stream)) => drive(stream, connection, app, http, stopped).await,
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-    }
-}
-
 /// Serves one connection's calls, one after the other.
-async fn drive<S>(
-    stream: S,
+async fn drive(
+    stream: Box<dyn accept::Stream>,
     connection: Connection,
     app: Router,
     http: &HttpSettings,
     mut stopped: watch::Receiver<()>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) {
     let (peer, unread) = (connection.peer, Arc::clone(&connection.unread));
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(connection.clone());

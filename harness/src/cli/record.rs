@@ -228,9 +228,7 @@ async fn record(
         ));
     };
     tokio::select! {
-        served = Arc::new(proxy).serve(listener, shutdown) => {
-            served.map_err(|error| CliError::broken(format!("the listener failed: {error}")))?;
-        }
+        () = Arc::new(proxy).serve(listener, shutdown) => {}
         signal = second => {
             return Err(CliError::broken(format!(
                 "a second signal, {signal}: ended at once; calls under way are not written down"

@@ -185,7 +185,10 @@ pub fn run(args: ReplayArgs) -> Result<Exit, CliError> {
         }
         tell(&out)?;
     }
-    let mut summary = format!("{} calls: {equal} answered as they were", items.len());
+    let mut summary = match items.len() {
+        1 => format!("1 call: {equal} answered as it was"),
+        count => format!("{count} calls: {equal} answered as they were"),
+    };
     if differing > 0 {
         let _ = write!(summary, ", {differing} otherwise");
     }

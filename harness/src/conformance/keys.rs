@@ -29,9 +29,12 @@ pub enum CallerKeysError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that is missing.
+    #[error("{0}; expected a directory as `mirrorlab keys new` makes it")]
+    File(#[source] AuthorityError),
     /// SuperOffice's.
     #[error(transparent)]
-    Authority(#[from] AuthorityError),
+    Authority(AuthorityError),
     /// The application's.
     #[error("{}: {why}", .path.display())]
     Application {
@@ -57,7 +60,11 @@ impl CallerKeys {
         let authority = Authority::load(
             &dir.join(keyset::SUPEROFFICE_CERTIFICATE),
             &dir.join(keyset::SUPEROFFICE_KEY),
-        )?;
+        )
+        .map_err(|error| match error {
+            AuthorityError::File { .. } => CallerKeysError::File(error),
+            other => CallerKeysError::Authority(other),
+        })?;
         Ok(CallerKeys {
             authority: Arc::new(authority),
             application: application_key(dir)?,

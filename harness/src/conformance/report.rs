@@ -131,7 +131,9 @@ impl Report {
                 parts.push(format!("{count} {word}"));
             }
         }
-        format!("{} checks: {}", self.results.len(), parts.join(", "))
+        let count = self.results.len();
+        let checks = if count == 1 { "check" } else { "checks" };
+        format!("{count} {checks}: {}", parts.join(", "))
     }
 
     /// For programs.

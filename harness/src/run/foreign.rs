@@ -139,10 +139,22 @@ impl Target {
 /// The mirrors of a place as a run opens them.
 ///
 /// # Errors
-/// A text for people, where a server cannot be reached.
+/// A text for people, where a server cannot be reached, or a directory is not there.
 pub fn kind(place: &MirrorAt) -> Result<Arc<dyn MirrorKind>, String> {
     Ok(match place {
-        MirrorAt::Sqlite(template) => Arc::new(sqlite::SqliteFiles::at(template)),
+        MirrorAt::Sqlite(template) => {
+            let path = Path::new(template);
+            let tenants_own = |dir: &&Path| dir.to_string_lossy().contains("{context}");
+            let dir = path.ancestors().skip(1).find(|dir| !tenants_own(dir));
+            // Told once, and not by every check.
+            if let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+                return Err(format!(
+                    "{}: there is no such directory; expected the one where the endpoint keeps its mirrors",
+                    dir.display()
+                ));
+            }
+            Arc::new(sqlite::SqliteFiles::at(template))
+        }
         MirrorAt::SqlServer {
             address, template, ..
         } => {

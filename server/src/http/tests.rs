@@ -7,7 +7,8 @@ use mirrorlab_protocol::message::{Request, write_request};
 use mirrorlab_protocol::names::Operation;
 use mirrorlab_protocol::soap;
 use rustls_pki_types::ServerName;
-use tokio::io::{ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf, split};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -874,10 +875,10 @@ fn a_connection_that_its_caller_gave_up_is_no_trouble_of_the_listener() {
         ErrorKind::ConnectionRefused,
         ErrorKind::ConnectionReset,
     ] {
-        assert!(is_callers(&io::Error::from(kind)), "{kind}");
+        assert!(accept::is_callers(&io::Error::from(kind)), "{kind}");
     }
     // Too many open files, say: accepting has to wait.
     for kind in [ErrorKind::Other, ErrorKind::OutOfMemory, ErrorKind::WouldBlock] {
-        assert!(!is_callers(&io::Error::from(kind)), "{kind}");
+        assert!(!accept::is_callers(&io::Error::from(kind)), "{kind}");
     }
 }
