@@ -116,8 +116,10 @@ impl MssqlSide {
 impl MssqlSide {
     fn end(&mut self) -> Result<(), MssqlError> {
         self.in_snapshot = false;
+        // Two batches: an engine may refuse all of a batch that sets the level and begins in a transaction that failed.
+        self.connection.batch("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")?;
         self.connection
-            .batch("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .batch("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     }
 }
 
@@ -250,5 +252,43 @@ impl Cursor for MssqlCursor<'_> {
     fn cell(&self, at: usize) -> Result<Value<'_>, UnreadableCell> {
         let row = self.row.as_ref().ok_or_else(|| UnreadableCell("no row".into()))?;
         cell(row, at, self.types[at])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use mirrorlab_engines::mssql::testing::mock::{Cell, Mock, Question, Reply};
+
+    use super::*;
+
+    #[test]
+    fn a_moment_that_failed_is_given_up_and_another_one_is_taken() {
+        // Babelfish's ways: its catalogue is changed meanwhile; a transaction that failed takes a rollback alone.
+        let refused = |words: &str| Reply::Error(33_557_097, words.to_owned());
+        let (was_asked, has_failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let mock = Mock::start(move |question| {
+            let Question::Sql { sql, .. } = question else {
+                return Reply::Done;
+            };
+            if sql.starts_with("SELECT DB_NAME()") {
+                let text = |text: &str| Cell::Text(text.to_owned());
+                return Reply::row(vec![text("Mirror"), text("dbo"), Cell::Integer(1)]);
+            }
+            if has_failed.load(Ordering::SeqCst) {
+                if sql != "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION" {
+                    return refused("the transaction is aborted");
+                }
+                has_failed.store(false, Ordering::SeqCst);
+            } else if sql.contains("FROM sys.") && !was_asked.swap(true, Ordering::SeqCst) {
+                has_failed.store(true, Ordering::SeqCst);
+                return refused("tuple concurrently updated");
+            }
+            Reply::Done
+        });
+        let mut side = MssqlSide::open("mirror", &mock.address(), Box::new(|_| true)).unwrap();
+        assert!(side.tables().unwrap().is_empty());
+        assert_eq!(mock.count("BEGIN TRANSACTION"), 2, "two moments");
     }
 }
