@@ -462,6 +462,18 @@ async fn a_body_may_come_in_small_pieces() {
         client.send(chunked(&envelope(&row_data(9000)), size)).await;
         successful(&client.reply().await);
     }
+    // First no more than the header, and then more than that at once.
+    let body = envelope(&row_data(9000));
+    let header = body.windows(5).position(|part| part == b"Body>").unwrap() + 5;
+    let mut client = server.connect().await;
+    client
+        .send(post_head(Operation::RowData, "Transfer-Encoding: chunked\r\n"))
+        .await;
+    client.send(format!("{header:x}\r\n")).await;
+    client.send(&body[..header]).await;
+    client.send("\r\n").await;
+    client.send(chunked(&body[header..], body.len())).await;
+    successful(&client.reply().await);
     server.stopped().await;
 }
 
