@@ -224,3 +224,92 @@ fn what_cannot_be_compared_says_why() {
     ];
     insta::assert_snapshot!(all.join("\n"));
 }
+
+#[test]
+fn what_the_endpoint_gives_to_be_handed_back_goes_into_its_tenants_calls_alone() {
+    use mirrorlab_protocol::message::AuthenticateDetail;
+    use mirrorlab_protocol::names::MESSAGES;
+
+    let keys = crate::run::keys::RunKeys::fixed().unwrap();
+    let options = Options {
+        signer: Some(Signer {
+            authority: keys.authority,
+            application_key: keys.application,
+            application_id: Some("app".into()),
+            seed: 1,
+        }),
+        ..options(Ignored::default())
+    };
+    let detail = |token: Option<&str>| {
+        Response::success(ResponseDetail::Authenticate(AuthenticateDetail {
+            client_state: Some("of now".into()),
+            signed_application_token: token.map(str::to_owned),
+            ..AuthenticateDetail::default()
+        }))
+    };
+    let reply = |(status, body): (u16, Vec<u8>)| {
+        Ok(Reply {
+            status,
+            content_type: String::new(),
+            body,
+        })
+    };
+    let stub = Stub {
+        answers: Mutex::new(vec![
+            reply(answer(200, &detail(Some("signed by nobody")))),
+            reply(lsns(&[])),
+            reply(lsns(&[])),
+        ]),
+        sent: Mutex::default(),
+    };
+    let call = |tenant: &str, operation: Operation, recorded: (u16, Vec<u8>)| {
+        let state = "<ClientState>of then</ClientState>";
+        let message = format!("<{operation}Request xmlns=\"{MESSAGES}\">{state}</{operation}Request>");
+        Item {
+            operation: Some(operation),
+            tenant: Some(tenant.into()),
+            body: soap::envelope(Some("old"), message.as_bytes()),
+            ..item(Recorded::Answer {
+                status: recorded.0,
+                body: recorded.1,
+            })
+        }
+    };
+    let clock = ManualClock::new(0);
+    let mut replay = Replay::new(&stub, &clock, &options);
+    let first = replay
+        .one(&call(
+            "Cust1",
+            Operation::Authenticate,
+            answer(200, &detail(None)),
+        ))
+        .unwrap();
+    let checks: Vec<&str> = first.failures.iter().map(|f| f.check.as_str()).collect();
+    assert_eq!(checks, ["replay-answer-token"]);
+    for tenant in ["Cust1", "Cust3"] {
+        let replayed = replay
+            .one(&call(tenant, Operation::TableSchema, lsns(&[])))
+            .unwrap();
+        assert!(replayed.failures.is_empty(), "{:?}", replayed.failures);
+    }
+    let sent = stub.sent.lock().unwrap();
+    let states: Vec<(&str, bool, bool)> = sent
+        .iter()
+        .map(|call| {
+            let text = String::from_utf8_lossy(&call.body);
+            (
+                call.context.as_str(),
+                text.contains(">of now<"),
+                text.contains(">old<"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("Cust2", false, false),
+            ("Cust2", true, false),
+            ("Cust3", false, false)
+        ]
+    );
+}
