@@ -50,7 +50,11 @@ Examples:
   mirrorlab fuzz --seed 7 --case 31 --print   the same as a scenario file
   mirrorlab run fuzz-failures                 what failed once
   mirrorlab fuzz --endpoint https://localhost:8443/MirroringClientService.svc \\
-      --keys keys --mirror sqlite:mirrors --time 5min")]
+      --keys keys --mirror sqlite:mirrors --time 5min
+
+Exit codes: 0 every property held; 1 one did not, now or in a history that was
+kept; 2 wrong flags; 3 a mistake in a kept history's file; 4 something broke,
+which says nothing of the mirror.")]
 #[command(mut_arg("mirror", |arg| arg.help(MIRROR_HELP)))]
 pub struct FuzzArgs {
     /// Draw everything from this seed
@@ -201,17 +205,21 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
             let repeat = repeat(&file, &args);
             let failure = failures::report(&history, &broken, &file, &text, args.seed, repeat);
             tell(&format!(
-                "\nFAIL case {case}: {}, made small in {runs} runs\n{}\n{text}\n",
+                "\nFAIL case {case}: {}, {}\n{}\n{text}\n",
                 failure.check,
+                match args.no_shrink {
+                    true => "as it was drawn".to_owned(),
+                    false => format!("made small in {}", counted(runs.into(), "run")),
+                },
                 failure.text()
             ))?;
             Exit::Failed
         }
     };
     tell(&format!(
-        "{} cases, {} cycles in {took:.1} s ({:.0} a second); seed {}\n{}",
-        progress.cases,
-        progress.cycles,
+        "{}, {} in {took:.1} s ({:.0} a second); seed {}\n{}",
+        counted(progress.cases, "case"),
+        counted(progress.cycles, "cycle"),
         progress.cycles as f64 / took.max(0.001),
         args.seed,
         progress.coverage.text()
@@ -241,13 +249,19 @@ fn transport(defect: Option<&str>) -> Result<Transport, CliError> {
     }
 }
 
+/// `1 case`, `2 cases`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// What is going to be drawn, for the first line.
 fn said(args: &FuzzArgs, limits: &Limits) -> String {
     if let Some(case) = args.case {
         return format!("case {case}");
     }
     let mut parts = Vec::new();
-    parts.extend(limits.cases.map(|n| format!("{n} cases")));
+    parts.extend(limits.cases.map(|n| counted(n, "case")));
     parts.extend(limits.cycles.map(|n| format!("until {n} cycles have run")));
     parts.extend(limits.time.map(|t| format!("for {} s", t.as_secs_f64())));
     parts.extend(
@@ -359,9 +373,9 @@ fn show(bar: &ProgressBar, progress: &Progress, started: Instant) {
     }
     let (met, all) = progress.coverage.pairs();
     bar.set_message(format!(
-        "{} cases, {} cycles, {met} of {all} pairs of step and fault, {:.0} cycles a second",
-        progress.cases,
-        progress.cycles,
+        "{}, {}, {met} of {all} pairs of step and fault, {:.0} cycles a second",
+        counted(progress.cases, "case"),
+        counted(progress.cycles, "cycle"),
         progress.cycles as f64 / started.elapsed().as_secs_f64().max(0.001)
     ));
 }

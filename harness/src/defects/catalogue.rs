@@ -5,6 +5,7 @@ use super::messages::MessageMistake;
 use super::store::StoreMistake;
 use super::trust::TrustMistake;
 use super::{Defect, Layer, cells};
+use crate::fuzz::hunt;
 
 /// Every defect. Ids never change.
 pub const ALL: &[Defect] = &[
@@ -809,16 +810,38 @@ pub fn markdown() -> String {
          A harness is worth what it catches. These are mirroring servers with one mistake each, as partners really make\n\
          them; each is a layer around the sound server, and each is caught by the scenarios alone. `mirrorlab defects` lists\n\
          them, `mirrorlab defects scenarios` proves it. This page is written by `mirrorlab defects --markdown`, and a test\n\
-         holds it true.\n\n\
-         | id | what is wrong | what a partner did | caught by | check |\n|---|---|---|---|---|\n",
+         holds it true.\n\n",
     );
+    let (caught, cycles) = hunt::kept_count();
+    page.push_str(&format!(
+        "The last column is what [drawn histories](fuzzing.md#broken-servers) say without a scenario: the property and check that failed\n\
+         first, and after how many cycles (seed 1, {} cycles at most): {caught} of {} are caught so, after {cycles} cycles in all.\n\
+         `defects-fuzzed.tsv` keeps it; `ci/fuzz` writes it anew and compares, and `cargo test` holds the most of it true.\n\n\
+         | id | what is wrong | what a partner did | caught by | check | caught by `mirrorlab fuzz` |\n|---|---|---|---|---|---|\n",
+        hunt::CYCLES_DEFAULT,
+        ALL.len(),
+    ));
     for defect in ALL {
         page.push_str(&format!(
-            "| `{}` | {} | {} | `{}` | `{}` |\n",
-            defect.id, defect.title, defect.mistake, defect.scenario, defect.check
+            "| `{}` | {} | {} | `{}` | `{}` | {} |\n",
+            defect.id,
+            defect.title,
+            defect.mistake,
+            defect.scenario,
+            defect.check,
+            fuzzed(defect)
         ));
     }
     page
+}
+
+/// What drawn histories say of a defect.
+fn fuzzed(defect: &Defect) -> String {
+    match hunt::kept(defect.id) {
+        Some(Some(caught)) => format!("`{}` ({}), {}", caught.property.id(), caught.check, caught.cycles),
+        Some(None) => "not".to_owned(),
+        None => "never hunted".to_owned(),
+    }
 }
 
 /// A defect by its id.

@@ -17,11 +17,19 @@ use crate::scenario::model::Scenario;
 /// # Errors
 /// [`DiscoverError`] where one of them cannot be read.
 pub fn kept(dir: &Path) -> Result<Vec<Scenario>, DiscoverError> {
-    let any = std::fs::read_dir(dir).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .any(|e| e.path().extension().is_some_and(|x| x == "yaml"))
-    });
+    let unreadable = |why: io::Error| DiscoverError::Unreadable {
+        path: dir.to_owned(),
+        why: why.to_string(),
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    let mut any = false;
+    for entry in entries {
+        let path = entry.map_err(unreadable)?.path();
+        any |= path.extension().is_some_and(|x| x == "yaml" || x == "yml");
+    }
     match any {
         true => discover(&[dir.to_owned()], &[], &Catalogue::superoffice()),
         false => Ok(Vec::new()),

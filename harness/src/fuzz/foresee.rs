@@ -415,7 +415,7 @@ impl View {
         let mut guessed = false;
         let mut late = std::mem::take(&mut view.late);
         let mut delayed = Vec::new();
-        let mut schema_seen = false;
+        let (mut schema_seen, mut schema_done) = (false, false);
         let mut cycle = rules::cycle(
             &mut view.source,
             &mut view.mirror,
@@ -446,14 +446,14 @@ impl View {
                     };
                 }
                 let Some(trouble) = trouble else {
-                    schema_seen |= matches!(call, Call::Schema(_));
+                    schema_done |= matches!(call, Call::Schema(_));
                     return Fate::SOUND;
                 };
                 if !countable && matches!(call, Call::Rows(_) | Call::Wipe(_)) {
                     guessed = true;
                 }
                 let fate = fate_of(&trouble, call, refuses_replays, &mut said, &mut delayed);
-                schema_seen |= fate.done && matches!(call, Call::Schema(_));
+                schema_done |= fate.done && matches!(call, Call::Schema(_));
                 // A server that is asked and cannot has made its file all the same.
                 schema_seen |= matches!(trouble, Trouble::Fault(FaultKind::DiskFull | FaultKind::Locked));
                 if met.is_none() && (!fate.goes_on || matches!(trouble, Trouble::Token(_))) {
@@ -464,8 +464,10 @@ impl View {
         );
         view.late = late;
         view.late.extend(delayed);
-        view.mirror_made |= schema_seen;
-        view.dropped_by_hand &= !schema_seen;
+        view.mirror_made |= schema_seen || schema_done;
+        // A schema that is refused makes no table anew.
+        schema_done &= !matches!(cycle.ending, Ending::Refused(_));
+        view.dropped_by_hand &= !schema_done;
         let completed = cycle.ending == Ending::Completed;
         view.troubled = match cycle.ending {
             Ending::Completed => false,

@@ -26,8 +26,8 @@ use self::way::{Way, pretend};
 use super::faults::{Meeting, OwnServer};
 use super::keys::RunKeys;
 use super::mirror::Mirrors;
-use super::store::StoreFaults;
-use super::wire::WireFault;
+use super::store::{StoreFault, StoreFaults};
+use super::wire::{KillPoint, WireFault};
 use crate::defects::{Defect, Layers};
 use crate::keyset::KeySet;
 use crate::scenario::model::CertificateStrategy;
@@ -250,7 +250,15 @@ impl Host {
                 way.call_over(call, fault, Box::new(kill))
             }
             Reached::Over(way) => pretend(way.as_ref(), call, fault),
-            Reached::Straight(endpoint) => pretend(endpoint.as_ref(), call, fault),
+            Reached::Straight(endpoint) => {
+                if fault == WireFault::Killed(KillPoint::Working) {
+                    // It works on the call to its commit, and what it answers nobody hears.
+                    self.store_faults.set(&call.context, Some(StoreFault::Dies));
+                    let _ = endpoint.call(call);
+                    self.store_faults.set(&call.context, None);
+                }
+                pretend(endpoint.as_ref(), call, fault)
+            }
         };
         self.kill();
         answered

@@ -1,12 +1,17 @@
-//! A mirror store that something is wrong with, for the time of one call: its disk is full, or another program holds it.
+//! A mirror store that something is wrong with, for the time of one call: its disk is full, another program holds it, or
+//! the server dies before its commit.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mirrorlab_engines::sqlite::{self, Durability};
+use mirrorlab_protocol::message::Rows;
+use mirrorlab_protocol::schema::Table;
 use mirrorlab_server::store::sqlite::{SqliteOptions, SqliteStore};
-use mirrorlab_server::store::{MirrorPlace, MirrorStore, MirrorTransaction, Scope, StoreError};
+use mirrorlab_server::store::{
+    Applied, MirrorPlace, MirrorStore, MirrorTransaction, Scope, StoreError, StoredTable,
+};
 
 /// How long a call waits for a mirror that will not be free: just long enough to have waited.
 const LOCKED_WAIT: Duration = Duration::from_millis(20);
@@ -18,6 +23,8 @@ pub enum StoreFault {
     DiskFull,
     /// Another connection holds the file's write lock.
     Locked,
+    /// The server dies at its commit: all was written, and nothing is kept.
+    Dies,
 }
 
 /// What is wrong for whom.
@@ -98,6 +105,10 @@ impl MirrorStore for FaultyStore {
                 transaction.run_script("PRAGMA max_page_count = 1")?;
                 Ok(transaction)
             }
+            Some(StoreFault::Dies) => Ok(Box::new(Dying {
+                inner: self.inner.begin_on(context, place, scope)?,
+                mirror: context.to_owned(),
+            })),
             Some(StoreFault::Locked) => {
                 self.locked(context, place)?;
                 self.inner.begin_on(context, place, scope)
@@ -115,5 +126,61 @@ impl MirrorStore for FaultyStore {
 
     fn pause_before_retry(&self, error: &StoreError, attempt: u32, spent: Duration) -> Option<Duration> {
         self.inner.pause_before_retry(error, attempt, spent)
+    }
+}
+
+/// A transaction that is never committed.
+struct Dying<'s> {
+    inner: Box<dyn MirrorTransaction + 's>,
+    mirror: String,
+}
+
+impl MirrorTransaction for Dying<'_> {
+    fn tables(&mut self) -> Result<Vec<StoredTable>, StoreError> {
+        self.inner.tables()
+    }
+
+    fn table(&mut self, name: &str) -> Result<Option<StoredTable>, StoreError> {
+        self.inner.table(name)
+    }
+
+    fn create(&mut self, table: &Table) -> Result<(), StoreError> {
+        self.inner.create(table)
+    }
+
+    fn alter(&mut self, old: &Table, new: &Table) -> Result<(), StoreError> {
+        self.inner.alter(old, new)
+    }
+
+    fn drop_table(&mut self, name: &str) -> Result<(), StoreError> {
+        self.inner.drop_table(name)
+    }
+
+    fn wipe(&mut self, table: &Table) -> Result<(), StoreError> {
+        self.inner.wipe(table)
+    }
+
+    fn apply(&mut self, table: &Table, order: &[usize], rows: &Rows<'_>) -> Result<Applied, StoreError> {
+        self.inner.apply(table, order, rows)
+    }
+
+    fn set_lsn(&mut self, table: &str, lsn: i64) -> Result<(), StoreError> {
+        self.inner.set_lsn(table, lsn)
+    }
+
+    fn has_row(&mut self, table: &Table, null_in: Option<usize>) -> Result<bool, StoreError> {
+        self.inner.has_row(table, null_in)
+    }
+
+    fn run_script(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.inner.run_script(sql)
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        Err(StoreError::Engine {
+            mirror: self.mirror.clone(),
+            doing: "commit".into(),
+            why: "the server has died".into(),
+        })
     }
 }

@@ -59,9 +59,11 @@ impl Drawer {
             Flavour::Long | Flavour::Values => 10 + pick::index(&mut self.rng, 16),
             _ => 15 + pick::index(&mut self.rng, 30),
         };
-        if pick::chance(&mut self.rng, 850) {
-            let tenant = self.tenant();
-            self.clean_cycle(&tenant);
+        let tenant = self.tenant();
+        match pick::below(&mut self.rng, 20) {
+            0..=15 => self.clean_cycle(&tenant),
+            16..=18 => self.full_disk(&tenant),
+            _ => {}
         }
         // A history in which nothing makes sense any more ends early.
         for _ in 0..wanted * 4 {
@@ -242,12 +244,7 @@ impl Drawer {
         if self.chance(600) {
             self.rows(tenant);
         }
-        // Histories are drawn in process, where nothing can be killed.
-        let named: Vec<FaultKind> = FaultKind::NAMED
-            .iter()
-            .map(|(_, _, kind)| kind.clone())
-            .filter(|kind| !kind.kills())
-            .collect();
+        let named: Vec<FaultKind> = FaultKind::NAMED.iter().map(|(_, _, kind)| kind.clone()).collect();
         let kind = match pick::below(&mut self.rng, 24) {
             0 => FaultKind::Refuse("not today".into()),
             1 => FaultKind::SoapFault("out of order".into()),
@@ -257,9 +254,14 @@ impl Drawer {
             7 => FaultKind::ArrivesTwice,
             _ => pick::one(&mut self.rng, &named).clone(),
         };
-        if kind == FaultKind::Locked && !self.chance(150) {
+        if kind == FaultKind::Locked && !self.chance(300) {
             return;
         }
+        self.cycle_with(tenant, kind);
+    }
+
+    /// A cycle in which one call meets something.
+    fn cycle_with(&mut self, tenant: &str, kind: FaultKind) {
         let fits: fn(&NextCall) -> bool = match kind {
             FaultKind::AnswerSignature | FaultKind::AnswerNonce | FaultKind::AnswerTime => {
                 |c| c.0 == Operation::Authenticate
@@ -280,6 +282,26 @@ impl Drawer {
             if self.chance(500) {
                 self.clean_cycle(tenant);
             }
+        }
+    }
+
+    /// A disk that has no room for a mirror's first tables. Whatever comes later may fit into what the file has free, so
+    /// it is only foreseen here; it is a disk that fills up while the source goes on.
+    fn full_disk(&mut self, tenant: &str) {
+        for _ in 0..pick::below(&mut self.rng, 3) {
+            let before: [Drawn; 6] = [
+                Drawer::rows,
+                Drawer::alter,
+                Drawer::new_table,
+                Drawer::tracking,
+                Drawer::truncate,
+                Drawer::crash,
+            ];
+            let step = *pick::one(&mut self.rng, &before);
+            step(self, tenant);
+        }
+        if self.of(tenant).approved {
+            self.cycle_with(tenant, FaultKind::DiskFull);
         }
     }
 
