@@ -791,6 +791,7 @@ fn fate_of(
             | F::StopServer
             | F::KilledHalfway
             | F::KilledWorking
+            | F::KilledAt(_)
             | F::DiskFull
             | F::Locked => LOST,
             F::AnswerLost

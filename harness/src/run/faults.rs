@@ -20,7 +20,7 @@ use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportErro
 use super::keys::RunKeys;
 use super::store::StoreFault;
 use super::wire::{KillPoint, WireFault};
-use crate::scenario::model::{Fault, FaultKind, Hit, TokenDefect, TokenFault};
+use crate::scenario::model::{Fault, FaultKind, Hit, KillAt, TokenDefect, TokenFault};
 
 /// How far `answer: bad_time` dates an answer off: just beyond what SuperOffice allows.
 const OFF_SECONDS: i64 = 16 * 60;
@@ -305,6 +305,8 @@ impl Endpoint for FaultyEndpoint {
             FaultKind::KilledHalfway => self.killed(call, KillPoint::Halfway),
             FaultKind::KilledWorking => self.killed(call, KillPoint::Working),
             FaultKind::KilledAnswering => self.killed(call, KillPoint::Answering),
+            FaultKind::KilledAt(KillAt::Call(part)) => self.killed(call, KillPoint::Part(part)),
+            FaultKind::KilledAt(KillAt::Log(bytes)) => self.killed(call, KillPoint::Log(bytes)),
             FaultKind::DiskFull => self.meeting(call, Meeting::Store(StoreFault::DiskFull)),
             FaultKind::Locked => self.meeting(call, Meeting::Store(StoreFault::Locked)),
             FaultKind::ArrivesAgain => {

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use mirrorlab_protocol::clock::Clock;
 use mirrorlab_server::admin::MirrorAdmin;
+use mirrorlab_server::store::MirrorPlace;
 use mirrorlab_simulator::endpoint::https::{HttpsOptions, Trust as Roots};
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 use tokio::runtime::Handle;
@@ -27,7 +28,7 @@ use super::faults::{Meeting, OwnServer};
 use super::keys::RunKeys;
 use super::mirror::Mirrors;
 use super::store::{StoreFault, StoreFaults};
-use super::wire::{KillPoint, WireFault};
+use super::wire::{Death, KillPoint, WireFault};
 use crate::defects::{Defect, Layers};
 use crate::keyset::KeySet;
 use crate::scenario::model::CertificateStrategy;
@@ -247,11 +248,18 @@ impl Host {
                         process.kill();
                     }
                 };
-                way.call_over(call, fault, Box::new(kill))
+                way.call_over(
+                    call,
+                    fault,
+                    Death {
+                        kill: Box::new(kill),
+                        log: self.log_of(&call.context),
+                    },
+                )
             }
             Reached::Over(way) => pretend(way.as_ref(), call, fault),
             Reached::Straight(endpoint) => {
-                if fault == WireFault::Killed(KillPoint::Working) {
+                if matches!(fault, WireFault::Killed(KillPoint::Working | KillPoint::Log(_))) {
                     // It works on the call to its commit, and what it answers nobody hears.
                     self.store_faults.set(&call.context, Some(StoreFault::Dies));
                     let _ = endpoint.call(call);
@@ -262,6 +270,23 @@ impl Host {
         };
         self.kill();
         answered
+    }
+
+    /// SQLite's own log of a tenant's mirror.
+    fn log_of(&self, context: &str) -> PathBuf {
+        match self
+            .settings
+            .mirrors
+            .as_ref()
+            .map(|mirrors| mirrors.place(context))
+        {
+            Some(MirrorPlace::SqliteFile(path)) => {
+                let mut log = path.into_os_string();
+                log.push("-wal");
+                log.into()
+            }
+            _ => PathBuf::new(),
+        }
     }
 
     fn runs(&self, running: Running) {
@@ -288,7 +313,7 @@ impl Endpoint for Host {
             (Some(Reached::Straight(endpoint)), None) => endpoint.call(call),
             (Some(Reached::Straight(endpoint)), Some(fault)) => pretend(endpoint.as_ref(), call, fault),
             (Some(Reached::Over(way)), None) => way.call(call),
-            (Some(Reached::Over(way)), Some(fault)) => way.call_over(call, fault, Box::new(|| {})),
+            (Some(Reached::Over(way)), Some(fault)) => way.call_over(call, fault, Death::none()),
             (None, _) => Err(TransportError::Connect {
                 endpoint: "the server".into(),
                 why: "connection refused: it is not running".into(),

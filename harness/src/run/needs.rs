@@ -12,7 +12,7 @@ use mirrorlab_protocol::types::ColumnType;
 use mirrorlab_simulator::task::RETENTION_SECONDS_DEFAULT;
 
 use crate::scenario::expect::{LogSide, MirrorExpect, PerTenant};
-use crate::scenario::model::{FaultKind, Scenario, ServerSettings, StepKind};
+use crate::scenario::model::{FaultKind, KillAt, Scenario, ServerSettings, StepKind};
 
 /// How long change tracking keeps what it knows.
 const RETENTION: Duration = Duration::from_secs(RETENTION_SECONDS_DEFAULT.unsigned_abs());
@@ -24,6 +24,8 @@ pub enum Need {
     Setting(&'static str),
     /// The server ends without warning, and is started anew.
     Crash,
+    /// The server dies when its database's own log has come to so many bytes.
+    MirrorLog,
     /// Something is wrong with the server's store, for a call.
     StoreFault(&'static str),
     /// An answer signed by the application in the endpoint's place.
@@ -93,6 +95,7 @@ fn cannot(settings: &WorldSettings, need: &Need) -> Option<String> {
         Need::MirrorSql { looks: true } if settings.mirrors.is_none() => None,
         Need::MirrorSql { .. } | Need::MirrorBackup | Need::Invalidate => of_mirrors(),
         Need::StoreFault(_) => settings.transport.cannot(need).or_else(of_mirrors),
+        Need::MirrorLog => settings.transport.cannot(&Need::Crash).or_else(of_mirrors),
         Need::Setting(_) | Need::Crash => settings.transport.cannot(need),
         Need::SourceBackup | Need::Retention => None,
         Need::Ticks => settings.mirrors.as_ref().and_then(|mirrors| mirrors.cannot(need)),
@@ -151,6 +154,7 @@ fn of(scenario: &Scenario) -> Vec<(usize, String, Need)> {
                 let what = format!("fault `{}`", fault.kind);
                 match fault.kind {
                     FaultKind::StopServer => (what, Need::Crash),
+                    FaultKind::KilledAt(KillAt::Log(_)) => (what, Need::MirrorLog),
                     ref kind if kind.kills() => (what, Need::Crash),
                     FaultKind::DiskFull => (what, Need::StoreFault("its disk cannot be filled")),
                     FaultKind::Locked => (

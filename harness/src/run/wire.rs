@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -42,10 +43,32 @@ pub enum KillPoint {
     Working,
     /// The first byte of the answer has come: the work is done.
     Answering,
+    /// So many thousandths of the call have arrived.
+    Part(u16),
+    /// The database's own log has come to so many bytes; or the first byte of the answer has come.
+    Log(u64),
 }
 
 /// Kills the server's process, and returns when it is gone.
 pub type Kill = Box<dyn FnOnce() + Send>;
+
+/// How a process dies.
+pub struct Death {
+    /// Kills it.
+    pub kill: Kill,
+    /// The log of the mirror that it works on, for [`KillPoint::Log`].
+    pub log: PathBuf,
+}
+
+impl Death {
+    /// Of a call under which nobody dies.
+    pub fn none() -> Death {
+        Death {
+            kill: Box::new(|| {}),
+            log: PathBuf::new(),
+        }
+    }
+}
 
 /// A handshake and the head of a request have more bytes than this, so that this and half the body is never the whole.
 const HEAD_BYTES_MIN: usize = 400;
@@ -66,7 +89,7 @@ enum Work {
 }
 
 impl OneCall {
-    /// `kill` is for [`WireFault::Killed`]. Stands before `target`, a host with its port, for a call with a body of `body_bytes`.
+    /// `death` is for [`WireFault::Killed`]. Stands before `target`, a host with its port, for a call with a body of `body_bytes`.
     ///
     /// # Errors
     /// Where loopback has no port left.
@@ -75,7 +98,7 @@ impl OneCall {
         target: &str,
         fault: WireFault,
         body_bytes: usize,
-        kill: Kill,
+        death: Death,
     ) -> io::Result<OneCall> {
         let (give_up, patience) = oneshot::channel();
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -94,7 +117,7 @@ impl OneCall {
                 };
                 let listener = socket.listen(1)?;
                 Work::Passing(match fault {
-                    WireFault::Killed(point) => tokio::spawn(passing.killing(listener, point, kill)),
+                    WireFault::Killed(point) => tokio::spawn(passing.killing(listener, point, death)),
                     _ => tokio::spawn(passing.run(listener)),
                 })
             };
@@ -171,22 +194,27 @@ impl Passing {
     }
 
     /// Takes the whole call, passes as much as is to arrive, and has the server killed.
-    async fn killing(self, listener: TcpListener, point: KillPoint, kill: Kill) -> io::Result<()> {
+    async fn killing(self, listener: TcpListener, point: KillPoint, death: Death) -> io::Result<()> {
         let (mut client, _) = listener.accept().await?;
         let mut server = TcpStream::connect(&self.target).await?;
         server.set_nodelay(true)?;
         let call = whole_call(&mut client).await?;
         let arrives = match point {
             KillPoint::Halfway => call.len() / 2,
-            KillPoint::Working | KillPoint::Answering => call.len(),
+            KillPoint::Part(part) => call.len() * usize::from(part) / 1000,
+            KillPoint::Working | KillPoint::Answering | KillPoint::Log(_) => call.len(),
         };
         server.write_all(&call[..arrives]).await?;
-        if point == KillPoint::Answering {
-            let mut first = [0];
-            server.read_exact(&mut first).await?;
+        match point {
+            KillPoint::Answering => {
+                let mut first = [0];
+                server.read_exact(&mut first).await?;
+            }
+            KillPoint::Log(bytes) => watch(&death.log, bytes, &server).await,
+            KillPoint::Halfway | KillPoint::Working | KillPoint::Part(_) => {}
         }
         // It waits for the process's end, and nothing else here has to go on meanwhile.
-        kill();
+        (death.kill)();
         reset(client)
     }
 
@@ -218,6 +246,18 @@ impl Passing {
             }
         }
         Ok(true)
+    }
+}
+
+/// Returns once a log has come to so many bytes, or the server answers or ends. It waits for nothing else.
+async fn watch(log: &Path, bytes: u64, server: &TcpStream) {
+    let mut first = [0];
+    let reached = || std::fs::metadata(log).is_ok_and(|log| log.len() >= bytes);
+    while !reached() {
+        match server.try_read(&mut first) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::task::yield_now().await,
+            _ => break,
+        }
     }
 }
 

@@ -20,8 +20,8 @@ use mirrorlab_protocol::schema::Column;
 
 use self::doc::Doc;
 use super::model::{
-    Alter, CertificateStrategy, Change, ColumnChange, FaultKind, Hit, ONLY_TENANT, QuietHours, QuietTables,
-    Repopulate, Scenario, Settings, Step, StepKind, TableSpec, Tenant, WrittenRows,
+    Alter, CertificateStrategy, Change, ColumnChange, FaultKind, Hit, KillAt, ONLY_TENANT, QuietHours,
+    QuietTables, Repopulate, Scenario, Settings, Step, StepKind, TableSpec, Tenant, WrittenRows,
 };
 use super::place::Spanned;
 use super::shapes::Shapes;
@@ -414,6 +414,8 @@ fn fault_kind(kind: &FaultKind) -> (&'static str, Doc) {
         FaultKind::Refuse(text) => ("refuse", Doc::text(text)),
         FaultKind::SoapFault(text) => ("soap_fault", Doc::text(text)),
         FaultKind::Http(status) => ("http", Doc::plain(status)),
+        FaultKind::KilledAt(KillAt::Call(part)) => ("killed", Doc::map(vec![("call", Doc::plain(part))])),
+        FaultKind::KilledAt(KillAt::Log(bytes)) => ("killed", Doc::map(vec![("log", Doc::plain(bytes))])),
         named => FaultKind::NAMED
             .iter()
             .find(|(_, _, kind)| kind == named)

@@ -163,14 +163,17 @@ pub const FAULT: Shape = closed(
         "answer",
         "call",
         "server",
+        "killed",
         "operation",
         "table",
         "after",
         "calls",
     ],
 );
+/// `killed` in a fault: one of the two.
+pub const KILLED: Shape = closed("killed", &["call", "log"]);
 /// The keys of [`FAULT`] of which exactly one says what the calls meet.
-pub const FAULT_KINDS: [&str; 7] = [
+pub const FAULT_KINDS: [&str; 8] = [
     "refuse",
     "http",
     "soap_fault",
@@ -178,6 +181,7 @@ pub const FAULT_KINDS: [&str; 7] = [
     "answer",
     "call",
     "server",
+    "killed",
 ];
 /// `mirror_sql`
 pub const MIRROR_SQL: Shape = closed("mirror_sql", &["tenant", "run", "expect"]);
@@ -262,7 +266,7 @@ pub const RUN_DUE_EXPECT: Shape = open(
 );
 
 /// All of them.
-pub const ALL: [&Shape; 43] = [
+pub const ALL: [&Shape; 44] = [
     &SCENARIO,
     &SETTINGS,
     &SERVER,
@@ -288,6 +292,7 @@ pub const ALL: [&Shape; 43] = [
     &MAINTENANCE,
     &TOKEN,
     &FAULT,
+    &KILLED,
     &MIRROR_SQL,
     &SEND,
     &BATCH,

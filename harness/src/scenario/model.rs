@@ -11,7 +11,7 @@ use mirrorlab_protocol::value::Value;
 use super::expect::{CompareExpect, MirrorExpect, PerTenant, RunDueExpect, SqlExpect};
 use super::place::{At, Spanned};
 use super::sent::{MirrorRows, Sent};
-pub use super::trouble::{Fault, FaultKind, Hit, TokenDefect, TokenFault};
+pub use super::trouble::{Fault, FaultKind, Hit, KillAt, TokenDefect, TokenFault};
 
 /// The tenant of a file that has one `source` and names none.
 pub const ONLY_TENANT: &str = "Cust10001";

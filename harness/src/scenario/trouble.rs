@@ -40,6 +40,16 @@ pub struct Fault {
     pub hit: Hit,
 }
 
+/// A point of a call, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillAt {
+    /// So many thousandths of its bytes have arrived.
+    Call(u16),
+    /// The database's own log of the mirror has come to so many bytes while the server works on the call. Where the call
+    /// is answered without that, it dies when the answer begins.
+    Log(u64),
+}
+
 /// What a call may meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
@@ -89,6 +99,8 @@ pub enum FaultKind {
     KilledWorking,
     /// The server's process is killed when the first byte of its answer has come.
     KilledAnswering,
+    /// The server's process is killed at this point of the call.
+    KilledAt(KillAt),
     /// The mirror may grow no more while the call is worked on.
     DiskFull,
     /// Another program holds the mirror while the call is worked on.
@@ -126,7 +138,10 @@ impl FaultKind {
     pub fn kills(&self) -> bool {
         matches!(
             self,
-            FaultKind::KilledHalfway | FaultKind::KilledWorking | FaultKind::KilledAnswering
+            FaultKind::KilledHalfway
+                | FaultKind::KilledWorking
+                | FaultKind::KilledAnswering
+                | FaultKind::KilledAt(_)
         )
     }
 
@@ -145,6 +160,8 @@ impl fmt::Display for FaultKind {
             (FaultKind::Refuse(text), _) => write!(f, "refuse: {text}"),
             (FaultKind::SoapFault(text), _) => write!(f, "soap_fault: {text}"),
             (FaultKind::Http(status), _) => write!(f, "http: {status}"),
+            (FaultKind::KilledAt(KillAt::Call(part)), _) => write!(f, "killed: {{call: {part}}}"),
+            (FaultKind::KilledAt(KillAt::Log(bytes)), _) => write!(f, "killed: {{log: {bytes}}}"),
             (_, Some((key, value, _))) => write!(f, "{key}: {value}"),
             (other, None) => write!(f, "{other:?}"),
         }

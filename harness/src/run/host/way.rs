@@ -6,7 +6,7 @@ use mirrorlab_simulator::endpoint::https::{CALL_TIMEOUT_DEFAULT, HttpsEndpoint, 
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 use tokio::runtime::Handle;
 
-use crate::run::wire::{Kill, KillPoint, OneCall, WireFault};
+use crate::run::wire::{Death, KillPoint, OneCall, WireFault};
 
 const DIED: &str = "it was reset: the server has died";
 
@@ -32,14 +32,14 @@ impl Way {
         &self,
         call: &OutgoingCall,
         fault: WireFault,
-        kill: Kill,
+        death: Death,
     ) -> Result<Reply, TransportError> {
         let broken = |why: String| TransportError::Broken {
             endpoint: self.options.url.clone(),
             why,
         };
         let target = self.endpoint.host_and_port();
-        let mut proxy = OneCall::new(&self.runtime, &target, fault, call.body.len(), kill)
+        let mut proxy = OneCall::new(&self.runtime, &target, fault, call.body.len(), death)
             .map_err(|error| broken(format!("this run has no port for a proxy: {error}")))?;
         let options = HttpsOptions {
             connect_to: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port))),
@@ -92,7 +92,9 @@ pub(super) fn pretend(
         WireFault::ResetBefore | WireFault::ResetHalfway => {
             Err(broken("it was reset before the call had arrived"))
         }
-        WireFault::Killed(KillPoint::Halfway | KillPoint::Working) => Err(broken(DIED)),
+        WireFault::Killed(
+            KillPoint::Halfway | KillPoint::Working | KillPoint::Part(_) | KillPoint::Log(_),
+        ) => Err(broken(DIED)),
         WireFault::Killed(KillPoint::Answering) => {
             endpoint.call(call)?;
             Err(broken(DIED))

@@ -67,6 +67,7 @@ impl MirrorKind for MssqlDatabases {
 
 fn cannot(capabilities: &Capabilities, need: &Need) -> Option<String> {
     match need {
+        Need::MirrorLog => Some("mirrors are on a SQL Server, whose log is its own".into()),
         Need::StoreFault(what) => Some(format!("mirrors are on a SQL Server: {what}")),
         Need::Ticks if !capabilities.ticks => {
             Some("the engine keeps six digits of a second, and SQL Server seven".into())

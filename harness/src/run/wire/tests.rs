@@ -56,7 +56,7 @@ fn call_of(
         &target.to_string(),
         fault,
         CALL - HEAD_BYTES_MIN,
-        Box::new(|| {}),
+        Death::none(),
     )
     .unwrap();
     let gives_up = matches!(fault, WireFault::Stalled | WireFault::AnswerLate);

@@ -8,7 +8,7 @@ use super::super::reader::Fields;
 use super::{Read, Steps};
 use crate::scenario::grammar;
 use crate::scenario::mistake::{Mistake, one_of};
-use crate::scenario::model::{Fault, FaultKind, Hit, StepKind, TokenDefect, TokenFault};
+use crate::scenario::model::{Fault, FaultKind, Hit, KillAt, StepKind, TokenDefect, TokenFault};
 use crate::scenario::place::Spanned;
 use crate::scenario::yaml::{Data, Node};
 
@@ -103,6 +103,33 @@ impl Steps<'_> {
         Some((tenant, StepKind::Token(TokenFault { defect, hit })))
     }
 
+    /// At which point of a call the server dies: one of two numbers.
+    fn kill_at(&mut self, node: &Node) -> Option<KillAt> {
+        let fields = self.reader.fields(node, &grammar::KILLED)?;
+        match (fields.get("call"), fields.get("log")) {
+            (Some(node), None) => {
+                let what = "thousandths of the call's bytes, 0 to 1000";
+                let part = self.reader.number(node, what, 0, 1000)?;
+                Some(KillAt::Call(u16::try_from(part).ok()?))
+            }
+            (None, Some(node)) => {
+                let what = "bytes of the database's log, at least 1";
+                Some(KillAt::Log(self.reader.number(node, what, 1, 1_000_000_000)?))
+            }
+            (call, _) => {
+                let label = match call {
+                    Some(_) => "it dies once",
+                    None => "when?",
+                };
+                self.reader.note(
+                    Mistake::new(node.at, "this does not say at which point the server dies", label)
+                        .help("`{call: 350}`, thousandths of the call, or `{log: 20000}`, bytes of the database's log"),
+                );
+                None
+            }
+        }
+    }
+
     pub(super) fn fault(&mut self, body: &Node) -> Option<Read> {
         let fields = self.reader.fields(body, &grammar::FAULT)?;
         let tenant = self.tenant(&fields)?;
@@ -142,6 +169,7 @@ impl Steps<'_> {
                     .number(node, "an HTTP status from 300 to 599", 300, 599)?;
                 FaultKind::Http(u16::try_from(status).ok()?)
             }
+            "killed" => FaultKind::KilledAt(self.kill_at(node)?),
             _ => {
                 let words: Vec<_> = FaultKind::NAMED
                     .iter()
