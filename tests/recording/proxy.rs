@@ -240,6 +240,30 @@ fn an_upstream_that_is_away_is_a_502_and_recorded_as_such() {
     );
 }
 
+#[test]
+fn an_upstreams_query_is_in_no_message() {
+    let trial = Trial::new();
+    for more in [&[][..], &["--redact", "all"]] {
+        let (recorder, through) = record(&trial, "https://127.0.0.1:1/x.svc?code=HUSH-HUSH", more);
+        let simulated = trial
+            .simulate(&through, &["--cycles", "1", "--rows", "1"])
+            .expect(4);
+        let ended = end(recorder);
+        for text in [simulated.out, simulated.err, ended.out, ended.err] {
+            assert!(!text.contains("HUSH"), "{text}");
+        }
+    }
+    // Nor in what the files say of it; a caller's own query is a part of the call, and is masked where that is asked for.
+    for name in trial.listing("calls") {
+        let file = fs::read_to_string(trial.path(&format!("calls/{name}"))).unwrap();
+        assert!(
+            file.contains("\nno-answer: cannot connect to https://127.0.0.1:1/x.svc: "),
+            "{file}"
+        );
+        assert!(!file.contains("HUSH"), "{file}");
+    }
+}
+
 const POST: &str = "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n";
 
 /// An upstream whose connections a test answers by hand, each once its request's head has come.

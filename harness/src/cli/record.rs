@@ -216,7 +216,8 @@ async fn record(
     }
     print(&format!(
         "listening on {scheme}://{address}/{SERVICE_FILE}\npassing calls on to {}, writing them into {}\n",
-        args.upstream.trim(),
+        // Its query may be a key, and stdout is often kept.
+        args.upstream.trim().split(['?', '#']).next().unwrap_or_default(),
         args.out.display()
     ))?;
     let (first, second) = signals.halves();

@@ -363,7 +363,7 @@ impl Wire {
 
 impl Endpoint for Wire {
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
-        let endpoint = || self.url.to_string();
+        let endpoint = || https::shown(&self.url);
         match self.ask(&Ask::call(call.operation, call.body.clone())) {
             Ok(answer) => Ok(Reply {
                 status: answer.status,

@@ -115,7 +115,7 @@ impl Call {
         redaction.message(&mut self.request);
         match &mut self.outcome {
             Outcome::Answered { answer, .. } => redaction.message(answer),
-            Outcome::NoAnswer(_) => {}
+            Outcome::NoAnswer(why) => redaction.reason(why),
         }
         self
     }

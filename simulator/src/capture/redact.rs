@@ -143,6 +143,14 @@ impl Redaction {
         }
     }
 
+    /// Masks why there was no answer: whatever URL stands in it.
+    pub fn reason(self, why: &mut String) {
+        if self != Redaction::default() {
+            let words: Vec<String> = why.split(' ').map(without_query).collect();
+            *why = words.join(" ");
+        }
+    }
+
     /// Masks a body. It is UTF-8 afterwards.
     pub fn body(self, body: &[u8]) -> Vec<u8> {
         if self == Redaction::default() {
@@ -336,6 +344,23 @@ mod tests {
         assert_eq!("cells, tokens".parse(), Ok(ALL));
         for text in ["", "token", "tokens,x"] {
             assert!(text.parse::<Redaction>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_has_no_query() {
+        let masked = |redaction: Redaction| {
+            let mut why =
+                "cannot connect to https://a.example/x.svc?code=Hush1: is it https:// there?".to_owned();
+            redaction.reason(&mut why);
+            why
+        };
+        assert!(masked(Redaction::default()).contains("Hush1"));
+        for redaction in [TOKENS, ALL] {
+            assert_eq!(
+                masked(redaction),
+                "cannot connect to https://a.example/x.svc?xxxx=Xxxx0: is it https:// there?"
+            );
         }
     }
 

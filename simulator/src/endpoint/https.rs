@@ -227,7 +227,7 @@ impl HttpsEndpoint {
     }
 
     fn endpoint(&self) -> String {
-        self.url.as_str().to_owned()
+        shown(&self.url)
     }
 
     fn explain(&self, error: &reqwest::Error) -> TransportError {
@@ -277,9 +277,17 @@ fn builder(options: &HttpsOptions) -> Result<(Url, Url, reqwest::ClientBuilder),
     Ok((url, dialled, builder))
 }
 
+/// A URL as messages name it: without its query, which may be a key (`?code=…`).
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
 /// What a person can do something about, out of a chain of errors.
 pub fn explain(error: &reqwest::Error, url: &Url, options: &HttpsOptions) -> TransportError {
-    let endpoint = url.as_str().to_owned();
+    let endpoint = shown(url);
     let connect = |why: String| TransportError::Connect {
         endpoint: endpoint.clone(),
         why,
@@ -583,9 +591,14 @@ fn chain<'e>(error: &'e (dyn std::error::Error + 'static)) -> Vec<&'e (dyn std::
     }
 }
 
-/// The innermost error's text: the outer ones only say that something failed.
+/// The innermost error's text: the outer ones only say that something failed. The HTTP client's own ends with the URL, query
+/// and all, which the message names already.
 fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
-    chain(error).last().map_or_else(String::new, ToString::to_string)
+    let text = chain(error).last().map_or_else(String::new, ToString::to_string);
+    match text.split_once(" for url (") {
+        Some((why, _)) => why.to_owned(),
+        None => text,
+    }
 }
 
 #[cfg(test)]
