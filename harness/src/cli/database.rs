@@ -56,6 +56,15 @@ impl Database {
                     "`{scheme}:/` begins no database; expected {FORMS}"
                 )))
             }
+            // An ADO.NET connection string, which no message may repeat as if it were a file's name.
+            _ if ["password=", "pwd="]
+                .iter()
+                .any(|word| text.to_ascii_lowercase().replace(' ', "").contains(word)) =>
+            {
+                Err(wrong(&format!(
+                    "this holds a password and names no file; expected {FORMS}"
+                )))
+            }
             _ => Ok(Database::Sqlite(text.into())),
         }
     }
@@ -117,6 +126,7 @@ mod tests {
             "mssql://sa:hush-hush@db/x?encypt=yes",
             "mssql:/sa:hush-hush@db/x",
             "msql://sa:hush-hush@db/x",
+            "Server=db;User Id=sa;Password = hush-hush",
             "env:MIRRORLAB_NO_SUCH_VARIABLE",
             &at_file,
         ]
@@ -135,6 +145,7 @@ mod tests {
         LEFT: the connection string: it has an option `encypt` that is not known; there are encrypt, trust-server-certificate and connect-timeout; expected mssql://user:password@host:port/database
         LEFT: `mssql:/` begins no database; expected FILE, sqlite:FILE, env:NAME, @FILE or mssql://user:password@host:port/database
         LEFT: `msql:/` begins no database; expected FILE, sqlite:FILE, env:NAME, @FILE or mssql://user:password@host:port/database
+        LEFT: this holds a password and names no file; expected FILE, sqlite:FILE, env:NAME, @FILE or mssql://user:password@host:port/database
         LEFT: the environment variable MIRRORLAB_NO_SUCH_VARIABLE: it is not set; expected mssql://user:password@host:port/database
         Mirror_Cust1 | db.example:1500/Mirror_Cust1
         ");

@@ -50,8 +50,13 @@ impl MirrorAt {
             return MirrorAt::on_server(text);
         }
         let Some(place) = text.strip_prefix("sqlite:").filter(|p| !p.is_empty()) else {
+            // A connection string of another form, or one that is mistyped, has a password in it.
+            let named = match text.contains(['@', ';', '=']) {
+                true => "what was given".to_owned(),
+                false => format!("`{text}`"),
+            };
             return Err(format!(
-                "`{text}` is no mirror; expected sqlite:DIRECTORY, sqlite: and a path with {CONTEXT} in it, or env:NAME or \
+                "{named} is no mirror; expected sqlite:DIRECTORY, sqlite: and a path with {CONTEXT} in it, or env:NAME or \
                  @FILE, which hold mssql://user:password@host:port/Mirror_{CONTEXT}"
             ));
         };
@@ -239,4 +244,28 @@ pub fn difference(
         ));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_mirror_is_repeated_only_where_it_can_hold_no_password() {
+        for text in [
+            "Server=db;User Id=sa;Password=hush-hush",
+            "MSSQL://sa:hush-hush@db/Mirror_{context}",
+            "msql://sa:hush-hush@db/Mirror_{context}",
+            "Password=hush-hush",
+        ] {
+            let told = MirrorAt::parse(text).unwrap_err();
+            assert!(!told.contains("hush-hush"), "{told}");
+            assert!(
+                told.starts_with("what was given is no mirror; expected sqlite:"),
+                "{told}"
+            );
+        }
+        let told = MirrorAt::parse("mirrors").unwrap_err();
+        assert!(told.starts_with("`mirrors` is no mirror; "), "{told}");
+    }
 }
