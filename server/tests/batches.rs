@@ -43,7 +43,7 @@ fn send(server: &Server, model: &mut Model, call: &Call) -> Result<(), TestCaseE
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 3 / 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: (ProptestConfig::default().cases * 3 / 8).max(1), ..ProptestConfig::default() })]
 
     #[test]
     fn the_mirror_is_what_the_calls_say(

@@ -191,3 +191,43 @@ fn broken_servers_are_caught_without_a_scenario() {
         );
     }
 }
+
+/// A history of the fuzzer's, from a file.
+fn history(text: &str) -> Option<draw::History> {
+    let scenario = parse(Path::new("written.yaml"), text, &Catalogue::default());
+    foresee_all(&scenario.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(110, false))))
+}
+
+/// What a person sets to -1 that is -1 already stays a table to be filled: the next batch brings it on.
+#[test]
+fn an_lsn_set_by_hand_on_a_wiped_table() {
+    const TEXT: &str = r#"
+id: by-hand
+title: An LSN set to -1 where it is -1
+cites: fuzz-lsn
+source:
+  tables:
+    y_seat: {columns: {id: int not null, x_name: nvarchar(5) null}, rows: [[1, Anna]]}
+steps:
+  - mirror
+  - send: {Wipe: y_seat}
+  - mirror_sql: {run: "update {context}_mirroring set LSN = -1 where tablename = 'y_seat'"}
+  - send: {RowData: [{table: y_seat, rows: [], lsn: 42}]}
+  - mirror_sql: {run: "select lower(tablename), LSN from {context}_mirroring order by 1"}
+  - mirror_sql: {run: "update {context}_mirroring set LSN = -1 where tablename = 'y_seat'"}
+  - send: {RowData: [{table: y_seat, rows: [], lsn: 43}]}
+  - mirror_sql: {run: "select lower(tablename), LSN from {context}_mirroring order by 1"}
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    let history = history(TEXT).unwrap();
+    let text = emit(&history.scenario);
+    assert!(
+        text.contains("y_seat, 42") && text.contains("y_seat, -1"),
+        "{text}"
+    );
+    match case::run(&history, &ground(dir.path(), Transport::InProcess)) {
+        Ran::Held => {}
+        Ran::Failed(broken) => panic!("{}\n{text}", broken.failure.text()),
+        Ran::Stuck(why) => panic!("{why}\n{text}"),
+    }
+}

@@ -52,11 +52,12 @@ fn answer(
             message: None,
         }]
     };
-    let is_refusal = |error: &CycleError| {
-        matches!(
-            error,
-            CycleError::Refused { .. } | CycleError::Fault { .. } | CycleError::Status { .. }
-        )
+    // A bare HTTP status says that something went wrong on the way, and a refused Authenticate says nothing of the call.
+    // Where the words are ours, so is the form of a refusal; of somebody else's server a SOAP fault has to do.
+    let is_refusal = |error: &CycleError| match error {
+        CycleError::Refused { call, .. } => call.operation == operation,
+        CycleError::Fault { call, .. } => foreign_words && call.operation == operation,
+        _ => false,
     };
     match (&sent.expect.refused, answered) {
         (Some(text), Err(error)) if is_refusal(error) => {
@@ -307,5 +308,72 @@ fn listed(rows: &[Vec<Value<'static>>]) -> String {
     match shown.is_empty() {
         true => "no rows".into(),
         false => shown.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mirrorlab_protocol::names::Operation;
+    use mirrorlab_protocol::soap::Fault;
+    use mirrorlab_simulator::task::send::CallName;
+
+    use super::*;
+    use crate::scenario::expect::TextPattern;
+    use crate::scenario::place::Spanned;
+    use crate::scenario::sent::SentExpect;
+
+    fn name(operation: Operation) -> CallName {
+        CallName {
+            operation,
+            tables: Vec::new(),
+        }
+    }
+
+    /// The check that fails where a RowData is to be refused with any text.
+    fn failed(error: CycleError, foreign_words: bool) -> Option<&'static str> {
+        let any = Spanned::new(TextPattern::new("*"), At::default());
+        let sent = Sent {
+            call: SentCall::Rows(Vec::new()),
+            expect: SentExpect {
+                refused: Some(any),
+                lsns: None,
+            },
+        };
+        let found = answer(&sent, At::default(), &Err(error), foreign_words);
+        found.first().map(|mismatch| mismatch.check)
+    }
+
+    #[test]
+    fn a_refusal_is_this_calls_and_in_a_refusals_form() {
+        let refused = |operation| CycleError::Refused {
+            call: name(operation),
+            text: "no".into(),
+        };
+        let fault = |operation| CycleError::Fault {
+            call: name(operation),
+            status: 500,
+            fault: Fault {
+                code: "s:Server".into(),
+                text: "an invariant does not hold".into(),
+            },
+        };
+        let status = |status| CycleError::Status {
+            call: name(Operation::RowData),
+            status,
+            text: String::new(),
+        };
+        for foreign in [false, true] {
+            assert_eq!(failed(refused(Operation::RowData), foreign), None);
+            let other = refused(Operation::Authenticate);
+            assert_eq!(failed(other, foreign), Some("call-outcome"));
+            let other = fault(Operation::Authenticate);
+            assert_eq!(failed(other, foreign), Some("call-outcome"));
+            for number in [404, 413, 502, 503] {
+                assert_eq!(failed(status(number), foreign), Some("call-outcome"), "{number}");
+            }
+        }
+        // Ours says why in the answer; a fault of it is a defect.
+        assert_eq!(failed(fault(Operation::RowData), false), Some("call-outcome"));
+        assert_eq!(failed(fault(Operation::RowData), true), None);
     }
 }

@@ -1,12 +1,14 @@
 //! What really happens to one call's connection: a proxy for that call alone, on a port of its own.
 //!
 //! It sees bytes, encrypted or not, and goes by their number and by the ends of the connections. It waits for nothing but
-//! those, so no verdict hangs on how fast the machine is: where a sender gives up, it does so because it is told to.
+//! those, and a database's log, so no verdict hangs on how fast the machine is: where a sender gives up, it does so because it is told to.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use mirrorlab_simulator::endpoint::https::CALL_TIMEOUT_DEFAULT;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
@@ -72,6 +74,9 @@ impl Death {
 
 /// A handshake and the head of a request have more bytes than this, so that this and half the body is never the whole.
 const HEAD_BYTES_MIN: usize = 400;
+
+/// How often a database's log is looked at: a server that works needs the processor too.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A proxy for one call.
 pub struct OneCall {
@@ -210,7 +215,7 @@ impl Passing {
                 let mut first = [0];
                 server.read_exact(&mut first).await?;
             }
-            KillPoint::Log(bytes) => watch(&death.log, bytes, &server).await,
+            KillPoint::Log(bytes) => watch(&death.log, bytes, &server, CALL_TIMEOUT_DEFAULT).await,
             KillPoint::Halfway | KillPoint::Working | KillPoint::Part(_) => {}
         }
         // It waits for the process's end, and nothing else here has to go on meanwhile.
@@ -249,13 +254,15 @@ impl Passing {
     }
 }
 
-/// Returns once a log has come to so many bytes, or the server answers or ends. It waits for nothing else.
-async fn watch(log: &Path, bytes: u64, server: &TcpStream) {
+/// Returns once a log has come to so many bytes, or the server answers or ends; or after `limit`, since a sender gives up
+/// then whom a server neither answers nor leaves.
+async fn watch(log: &Path, bytes: u64, server: &TcpStream, limit: Duration) {
+    let until = tokio::time::Instant::now() + limit;
     let mut first = [0];
     let reached = || std::fs::metadata(log).is_ok_and(|log| log.len() >= bytes);
-    while !reached() {
+    while !reached() && tokio::time::Instant::now() < until {
         match server.try_read(&mut first) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::task::yield_now().await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK_EVERY).await,
             _ => break,
         }
     }

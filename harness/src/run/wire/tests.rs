@@ -148,3 +148,17 @@ fn a_server_that_leaves_the_connection_open_is_not_waited_for() {
     // Its end is the connection's.
     assert!(!is_whole(b"HTTP/1.1 200 OK\r\n\r\nbody"));
 }
+
+/// A server that neither answers nor ends, and writes nothing: the sender's patience is all that is left.
+#[test]
+fn a_log_that_never_grows_is_not_watched_for_ever() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let server = TcpStream::connect(silent.local_addr().unwrap()).await.unwrap();
+        watch(Path::new("no-such-log"), 1, &server, Duration::from_millis(5)).await;
+    });
+}

@@ -5,7 +5,7 @@ mod data;
 mod trouble;
 
 use super::expects::Expects;
-use super::ledger::Ledger;
+use super::ledger::{Known, Ledger};
 use super::reader::{Fields, Reader};
 use super::settings;
 use crate::scenario::Catalogue;
@@ -18,6 +18,41 @@ use crate::scenario::yaml::{Data, Key, Node};
 
 /// The tenant that a step names, and what it does.
 type Read = (Option<Spanned<String>>, StepKind);
+
+/// What is said where not exactly one of several keys is there.
+struct OnlyOne {
+    /// Where there is none: the mistake, and its label.
+    none: [&'static str; 2],
+    /// Where there are several.
+    several: &'static str,
+    /// The word of the step that each of several needs for itself.
+    step: &'static str,
+}
+
+impl OnlyOne {
+    /// The only one of these keys that is there.
+    fn of<'n>(
+        &self,
+        reader: &mut Reader,
+        fields: &Fields<'n>,
+        keys: &[&'static str],
+    ) -> Option<(&'static str, &'n Node)> {
+        let mut named = keys.iter().filter_map(|key| Some((*key, fields.get(key)?)));
+        let Some(first) = named.next() else {
+            let [text, label] = self.none;
+            let mistake = Mistake::new(fields.at, text, label);
+            reader.note(mistake.help(format!("say one of {}", one_of(keys))));
+            return None;
+        };
+        let Some(second) = named.next() else {
+            return Some(first);
+        };
+        let (first, second) = (fields.key_at(first.0)?, fields.key_at(second.0)?);
+        let mistake = Mistake::new(second, self.several, "the second").and(first, "the first");
+        reader.note(mistake.help(format!("write a `{}` step for each", self.step)));
+        None
+    }
+}
 
 /// Steps that may stand without anything behind them.
 pub(super) const BARE: [&str; 6] = ["approve", "withdraw", "mirror", "crash", "invalidate", "compare"];
@@ -161,6 +196,29 @@ impl Steps<'_> {
             }
             other => unreachable!("`{other}` is in the grammar and has no reader"),
         }
+    }
+
+    /// The tables that a step names as keys, as they are by now, each with what stands under it. `nothing` is said where none
+    /// is named.
+    fn tables_named<'n>(
+        &mut self,
+        tenant: Option<&Spanned<String>>,
+        fields: &Fields<'n>,
+        body: &Node,
+        nothing: &str,
+    ) -> Vec<(Spanned<String>, Known, &'n Node)> {
+        if fields.others.is_empty() {
+            self.reader
+                .note(Mistake::new(body.at, nothing, "no table is named"));
+        }
+        let mut named = Vec::new();
+        for (key, node) in &fields.others {
+            let name = Spanned::new(key.text.clone(), key.at);
+            if let Some(known) = self.ledger.need_table(self.reader, tenant, &name) {
+                named.push((name, known, *node));
+            }
+        }
+        named
     }
 
     /// `Some(None)` where none is named; `None` where a wrong one is.

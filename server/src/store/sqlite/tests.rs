@@ -556,7 +556,7 @@ fn changes() -> impl Strategy<Value = Vec<Vec<Change>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: (ProptestConfig::default().cases / 4).max(1), ..ProptestConfig::default() })]
 
     #[test]
     fn any_batches_leave_what_a_map_would_hold(calls in changes(), kept in proptest::collection::vec(any::<bool>(), 5)) {

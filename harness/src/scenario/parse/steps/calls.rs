@@ -3,10 +3,10 @@
 use mirrorlab_protocol::names::same_name;
 
 use super::super::tables;
-use super::{Read, Steps};
+use super::{OnlyOne, Read, Steps};
 use crate::scenario::expect::TextPattern;
 use crate::scenario::grammar;
-use crate::scenario::mistake::{Mistake, one_of};
+use crate::scenario::mistake::Mistake;
 use crate::scenario::model::StepKind;
 use crate::scenario::place::Spanned;
 use crate::scenario::sent::{MirrorRows, Sent, SentBatch, SentCall, SentColumn, SentExpect, SentRow};
@@ -16,28 +16,12 @@ impl Steps<'_> {
     pub(super) fn send(&mut self, body: &Node) -> Option<Read> {
         let fields = self.reader.fields(body, &grammar::SEND)?;
         let tenant = self.tenant(&fields)?;
-        let named: Vec<_> = grammar::SENT_CALLS
-            .into_iter()
-            .filter(|k| fields.get(k).is_some())
-            .collect();
-        let (key, node) = match named.as_slice() {
-            [key] => (*key, fields.get(key)?),
-            [] => {
-                let mistake = Mistake::new(fields.at, "this does not say what is sent", "no call");
-                self.reader
-                    .note(mistake.help(format!("say one of {}", one_of(grammar::SENT_CALLS))));
-                return None;
-            }
-            [first, second, ..] => {
-                let (first, second) = (fields.key_at(first)?, fields.key_at(second)?);
-                self.reader.note(
-                    Mistake::new(second, "a step sends one call", "the second")
-                        .and(first, "the first")
-                        .help("write a `send` step for each"),
-                );
-                return None;
-            }
+        let only = OnlyOne {
+            none: ["this does not say what is sent", "no call"],
+            several: "a step sends one call",
+            step: "send",
         };
+        let (key, node) = only.of(self.reader, &fields, &grammar::SENT_CALLS)?;
         let before = self.reader.mistakes.len();
         let call = match key {
             "TableSchema" => SentCall::Schema(self.schema_tables(tenant.as_ref(), node)),
@@ -240,26 +224,19 @@ impl Steps<'_> {
     pub(super) fn mirror_rows(&mut self, body: &Node) -> Option<Read> {
         let fields = self.reader.fields(body, &grammar::MIRROR_ROWS)?;
         let tenant = self.tenant(&fields)?;
+        let named = self.tables_named(tenant.as_ref(), &fields, body, "nothing is looked at");
         let mut all = Vec::new();
-        for (key, node) in &fields.others {
-            let name = Spanned::new(key.text.clone(), key.at);
-            let Some(known) = self.ledger.need_table(self.reader, tenant.as_ref(), &name) else {
-                continue;
-            };
+        for (name, known, node) in named {
             let Data::List(list) = &node.data else {
                 self.reader
                     .wrong(node, "a list of rows, empty where there are none");
                 continue;
             };
             all.push(MirrorRows {
-                at: key.at,
+                at: name.at,
                 rows: tables::rows(self.reader, &known.table, list),
                 table: known.table,
             });
-        }
-        if fields.others.is_empty() {
-            self.reader
-                .note(Mistake::new(body.at, "nothing is looked at", "no table is named"));
         }
         Some((tenant, StepKind::MirrorRows(all)))
     }

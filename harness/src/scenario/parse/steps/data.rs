@@ -124,17 +124,10 @@ impl Steps<'_> {
     pub(super) fn rows(&mut self, body: &Node) -> Option<Read> {
         let fields = self.reader.fields(body, &grammar::ROWS)?;
         let tenant = self.tenant(&fields)?;
+        let named = self.tables_named(tenant.as_ref(), &fields, body, "nothing is changed");
         let mut all = Vec::new();
-        for (key, node) in &fields.others {
-            let name = Spanned::new(key.text.clone(), key.at);
-            let Some(known) = self.ledger.need_table(self.reader, tenant.as_ref(), &name) else {
-                continue;
-            };
+        for (name, known, node) in named {
             all.extend(tables::written_rows(self.reader, &known.table, name, node));
-        }
-        if fields.others.is_empty() {
-            self.reader
-                .note(Mistake::new(body.at, "nothing is changed", "no table is named"));
         }
         // How many rows a table has then depends on which keys were there.
         for state in self.ledger.of(tenant.as_ref()) {

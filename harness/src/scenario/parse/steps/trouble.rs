@@ -5,9 +5,9 @@ use std::time::Duration;
 use mirrorlab_protocol::names::Operation;
 
 use super::super::reader::Fields;
-use super::{Read, Steps};
+use super::{OnlyOne, Read, Steps};
 use crate::scenario::grammar;
-use crate::scenario::mistake::{Mistake, one_of};
+use crate::scenario::mistake::Mistake;
 use crate::scenario::model::{Fault, FaultKind, Hit, KillAt, StepKind, TokenDefect, TokenFault};
 use crate::scenario::place::Spanned;
 use crate::scenario::yaml::{Data, Node};
@@ -134,32 +134,12 @@ impl Steps<'_> {
         let fields = self.reader.fields(body, &grammar::FAULT)?;
         let tenant = self.tenant(&fields)?;
         let hit = self.hit(tenant.as_ref(), &fields);
-        let named: Vec<_> = grammar::FAULT_KINDS
-            .into_iter()
-            .filter(|k| fields.get(k).is_some())
-            .collect();
-        let (key, node) = match named.as_slice() {
-            [key] => (*key, fields.get(key)?),
-            [] => {
-                let mistake = Mistake::new(
-                    fields.at,
-                    "this does not say what the calls meet",
-                    "no kind of fault",
-                );
-                self.reader
-                    .note(mistake.help(format!("say one of {}", one_of(grammar::FAULT_KINDS))));
-                return None;
-            }
-            [first, second, ..] => {
-                let (first, second) = (fields.key_at(first)?, fields.key_at(second)?);
-                self.reader.note(
-                    Mistake::new(second, "a call can meet only one thing", "the second")
-                        .and(first, "the first")
-                        .help("write a `fault` step for each"),
-                );
-                return None;
-            }
+        let only = OnlyOne {
+            none: ["this does not say what the calls meet", "no kind of fault"],
+            several: "a call can meet only one thing",
+            step: "fault",
         };
+        let (key, node) = only.of(self.reader, &fields, &grammar::FAULT_KINDS)?;
         let kind = match key {
             "refuse" => FaultKind::Refuse(self.reader.text(node, "the text of the refusal")?.value),
             "soap_fault" => FaultKind::SoapFault(self.reader.text(node, "the text of the fault")?.value),
