@@ -1,6 +1,7 @@
 //! Everything that a run needs to know of an endpoint that is not ours: for the program, for tests in Rust, for whoever
 //! draws histories against it.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,11 +148,20 @@ pub fn kind(place: &MirrorAt) -> Result<Arc<dyn MirrorKind>, String> {
             let tenants_own = |dir: &&Path| dir.to_string_lossy().contains("{context}");
             let dir = path.ancestors().skip(1).find(|dir| !tenants_own(dir));
             // Told once, and not by every check.
-            if let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
-                return Err(format!(
-                    "{}: there is no such directory; expected the one where the endpoint keeps its mirrors",
-                    dir.display()
-                ));
+            if let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) {
+                let why = match std::fs::metadata(dir) {
+                    Ok(found) if found.is_dir() => None,
+                    Ok(_) => Some("it is no directory; expected the one where the endpoint keeps its mirrors".into()),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Some(
+                        "there is no such directory; expected the one where the endpoint keeps its mirrors. Make it \
+                         where the endpoint has yet to"
+                            .into(),
+                    ),
+                    Err(error) => Some(format!("it cannot be looked at: {error}")),
+                };
+                if let Some(why) = why {
+                    return Err(format!("{}: {why}", dir.display()));
+                }
             }
             Arc::new(sqlite::SqliteFiles::at(template))
         }
@@ -162,4 +172,26 @@ pub fn kind(place: &MirrorAt) -> Result<Arc<dyn MirrorKind>, String> {
             Arc::new(databases.map_err(|error| error.to_string())?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_not_there_is_told_from_one_that_is_none_or_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let told = |dir: &Path| {
+            let place = MirrorAt::parse(&format!("sqlite:{}", dir.display())).unwrap();
+            kind(&place).err().unwrap_or_default()
+        };
+        assert_eq!(told(folder.path()), "");
+        assert!(told(&folder.path().join("none")).contains("there is no such directory"));
+        assert!(told(&file).contains("it is no directory"));
+        // Neither there nor not there: a name that no directory can have, as one whose parent nobody may look into.
+        let told = told(&folder.path().join("n".repeat(5000)));
+        assert!(told.contains("it cannot be looked at: "), "{told}");
+    }
 }
