@@ -234,6 +234,49 @@ fn what_is_no_endpoint_is_told_in_one_message() {
     insta::assert_snapshot!("no_endpoint", texts.join("\n\n"));
 }
 
+/// SQLite keeps whatever comes, and as text an LSN of 10 reads the same.
+#[test]
+fn an_lsn_in_the_metadata_is_a_number() {
+    let id = "schema.metadata";
+    for (ty, passes) in [("INTEGER", true), ("TEXT", false), ("REAL", false)] {
+        let home = Home::new();
+        let (service, mirrors) = (home.service(), home.mirrors());
+        let port = servers::speak(move |request| {
+            let reply = servers::honest(&service, request);
+            if request.is("RowData") {
+                for file in std::fs::read_dir(&mirrors).unwrap() {
+                    let file = file.unwrap().path();
+                    if file.extension().is_none_or(|extension| extension != "db") {
+                        continue;
+                    }
+                    let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
+                    let table = format!("{}_mirroring", stem.trim_start_matches("Mirror_"));
+                    let sql = format!(
+                        "ALTER TABLE {table} RENAME TO before; CREATE TABLE {table} (tablename TEXT, LSN {ty}); \
+                         INSERT INTO {table} SELECT tablename, LSN FROM before"
+                    );
+                    let connection = rusqlite::Connection::open(&file).unwrap();
+                    connection.execute_batch(&sql).unwrap();
+                }
+            }
+            reply
+        });
+        let mut options = options(&home, &format!("http://127.0.0.1:{port}/{SERVICE}"));
+        options.trust = Trust::System;
+        options.only = vec![id.to_owned()];
+        let report = run(&options).unwrap();
+        assert_eq!(
+            failures(&report).is_empty(),
+            passes,
+            "{ty}: {}",
+            failures(&report)
+        );
+        if !passes {
+            assert!(failures(&report).contains("integer"), "{}", failures(&report));
+        }
+    }
+}
+
 #[test]
 fn reports_tell_of_failures_known_ones_and_ids_that_are_none() {
     let home = Home::new();

@@ -65,6 +65,41 @@ fn says(service: &Service, request: &Request, change: impl FnOnce(String) -> Str
     reply
 }
 
+/// Each row without the cells beyond the last column.
+fn without_surplus_cells(text: &str) -> String {
+    let columns = text.matches("<a:ColumnInfo>").count();
+    each(text, "<a:RowData>", "</a:RowData>", |row| {
+        match row.match_indices("<b:string").nth(columns) {
+            Some((surplus, _)) => {
+                let end = row.find("</a:ColumnValues>").unwrap_or(row.len());
+                format!("{}{}", &row[..surplus], &row[end..])
+            }
+            None => row.to_owned(),
+        }
+    })
+}
+
+#[test]
+fn all_surplus_cells_are_dropped_and_no_other() {
+    let call = |cells: &str| {
+        format!(
+            "<a:RowData><a:ColumnValues>{cells}</a:ColumnValues><a:Operation>I</a:Operation></a:RowData>\
+             <a:ColumnInfo></a:ColumnInfo><a:ColumnInfo></a:ColumnInfo>"
+        )
+    };
+    let two = "<b:string>[I:1]</b:string><b:string i:nil=\"true\"/>";
+    for surplus in [
+        "",
+        "<b:string>b</b:string>",
+        "<b:string>b</b:string><b:string/><b:string>c</b:string>",
+    ] {
+        assert_eq!(
+            without_surplus_cells(&call(&format!("{two}{surplus}"))),
+            call(two)
+        );
+    }
+}
+
 /// One part of a call's token, 0 the header, 1 the claims.
 fn token_part(request: &Request, part: usize) -> Json {
     let text = request.text();
@@ -638,20 +673,7 @@ pub const WRONG: &[WrongServer] = &[
     wrong(
         "surplus-cells-dropped",
         "cells beyond the last column are dropped in silence",
-        |service, request| {
-            reads(service, request, |text| {
-                let columns = text.matches("<a:ColumnInfo>").count();
-                each(&text, "<a:RowData>", "</a:RowData>", |row| {
-                    match row.rfind("<b:string") {
-                        Some(last) if row.matches("<b:string").count() > columns => {
-                            let end = row.find("</a:ColumnValues>").unwrap_or(row.len());
-                            format!("{}{}", &row[..last], &row[end..])
-                        }
-                        _ => row.to_owned(),
-                    }
-                })
-            })
-        },
+        |service, request| reads(service, request, |text| without_surplus_cells(&text)),
     ),
     wrong(
         "new-tables-full",
