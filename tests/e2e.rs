@@ -253,11 +253,13 @@ fn a_signal_ends_the_simulator() {
 #[test]
 fn a_simulator_without_an_end_waits_for_an_endpoint_that_comes_later() {
     let trial = Trial::new();
-    // Bound and closed again: nobody listens there yet.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .unwrap()
-        .port();
+    // Bound, so that nobody else gets it, and not listened on: who calls there is refused.
+    let kept = tokio::net::TcpSocket::new_v4().unwrap();
+    kept.set_reuseaddr(true).unwrap();
+    kept.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = kept.local_addr().unwrap().port();
+    // Beside it the server may listen, under Linux at least.
+    let kept = Some(kept).filter(|_| cfg!(target_os = "linux"));
     let url = format!("https://localhost:{port}/MirroringClientService.svc");
     let args = trial.simulate_args(&url, &["--rows", "1", "--every", "1s"]);
     let mut simulator = Started::new(mirrorlab(trial.dir(), &args));
@@ -280,6 +282,7 @@ fn a_simulator_without_an_end_waits_for_an_endpoint_that_comes_later() {
     simulator.signal("INT");
     simulator.end().expect(1);
     server.kill();
+    drop(kept);
 }
 
 /// Settings as they are shown, in the directory that `keys new` was run in.
