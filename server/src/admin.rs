@@ -176,6 +176,12 @@ pub trait MirrorAdmin: Send + Sync {
         Ok(())
     }
 
+    /// Whether [`MirrorAdmin::on_wipe`] does anything. Where it does, a Wipe call has the tenant's mirror to itself; where it
+    /// does not, calls on other tables may go on beside it.
+    fn acts_on_wipe(&self) -> bool {
+        true
+    }
+
     /// `table` was emptied.
     ///
     /// # Errors

@@ -273,6 +273,13 @@ impl MirrorAdmin for HookAdmin {
         HookAdmin::table_event(self.hook(Announced::Tables), table, transaction)
     }
 
+    fn acts_on_wipe(&self) -> bool {
+        matches!(
+            self.hook(Announced::Wipe),
+            Some(Hook::SqlFile(_) | Hook::SqlDirectory(_))
+        )
+    }
+
     fn on_wipe(
         &self,
         _context: &str,

@@ -147,7 +147,11 @@ impl Mirroring {
             let table = &stored.table.name;
             self.announce(call, "OnWipe", &[Announcement::Wipe { table }])?;
         }
-        let mut transaction = self.begin(call, Scope::Tables(&[name]))?;
+        let scope = match self.admin.acts_on_wipe() {
+            true => Scope::Tenant,
+            false => Scope::Tables(&[name]),
+        };
+        let mut transaction = self.begin(call, scope)?;
         let stored = present_table(transaction.as_mut(), name)?;
         transaction.wipe(&stored.table)?;
         self.admin

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use mirrorlab_engines::mssql::Address;
 use mirrorlab_engines::mssql::testing::mock::{Cell, ColumnKind, Mock, PASSWORD, Question, Reply};
-use mirrorlab_protocol::message::{Request, Response, RowDataBatch, RowOperation, Rows};
+use mirrorlab_protocol::message::{Request, Response, RowDataBatch, RowOperation, Rows, TableSchemaInfo};
 use mirrorlab_protocol::schema::Table;
 use mirrorlab_server::admin::{AdminError, MirrorAdmin};
 use mirrorlab_server::events::Event;
+use mirrorlab_server::hooks::{Home, Hook, HookAdmin, Hooks, NameTemplate};
 use mirrorlab_server::operations::{Mirroring, Options};
 use mirrorlab_server::store::metadata::write_schema;
 use mirrorlab_server::store::mssql::{MssqlOptions, MssqlStore};
@@ -202,8 +203,8 @@ fn statements() -> Vec<String> {
     let mut call = store.begin_on(CONTEXT, &place(), both).unwrap();
     assert!(call.table("CONTACT").unwrap().unwrap().present);
     call.set_lsn("contact", 9).unwrap();
-    call.run_script("SELECT 1").unwrap();
     call.set_lsn("category", 9).unwrap_err();
+    call.run_script("SELECT 1").unwrap();
     call.drop_table("contact").unwrap();
     call.commit().unwrap();
     store.invalidate(CONTEXT, &place(), Some("contact")).unwrap();
@@ -388,6 +389,20 @@ fn what_does_not_pass_refuses_its_call_in_words_and_the_next_goes_through() {
             "BEGIN TRANSACTION; DECLARE @got",
             Reply::row(vec![Cell::Integer(-1), Cell::Null, Cell::Integer(1), Cell::Null]),
         ),
+        // Not for want of patience.
+        (
+            "BEGIN TRANSACTION; DECLARE @got",
+            Reply::row(vec![
+                Cell::Integer(-999),
+                Cell::Null,
+                Cell::Integer(1),
+                Cell::Null,
+            ]),
+        ),
+        (
+            "BEGIN TRANSACTION; DECLARE @got",
+            Reply::row(vec![Cell::Null, Cell::Null, Cell::Integer(1), Cell::Null]),
+        ),
     ];
     let told: Vec<String> = cases
         .into_iter()
@@ -400,6 +415,111 @@ fn what_does_not_pass_refuses_its_call_in_words_and_the_next_goes_through() {
         })
         .collect();
     insta::assert_snapshot!("refusals", told.join("\n"));
+}
+
+/// A RowData call on tables of those names, each without rows.
+fn rows_of(mock: &Mock, names: &[&str]) -> Response {
+    let mirroring = Mirroring {
+        store: Arc::new(store(mock.address())),
+        admin: Arc::new(Admin(Mutex::default())),
+        options: Options::default(),
+    };
+    let batches = names.iter().map(|name| RowDataBatch {
+        rows: Rows::default(),
+        lsn: None,
+        table: Some(TableSchemaInfo {
+            name: Some(Cow::Borrowed(name)),
+            ..TableSchemaInfo::default()
+        }),
+    });
+    let request = Request::RowData {
+        client_state: None,
+        batches: batches.collect(),
+    };
+    mirroring.run(CONTEXT, &request)
+}
+
+#[test]
+fn an_unknown_table_is_told_while_others_write_theirs() {
+    // Another call's LSN, not committed yet, keeps off who reads all rows.
+    let mock = Mock::start(|question| match question {
+        Question::Sql { sql, .. } if sql.contains("SELECT tablename FROM") && !sql.contains("NOLOCK") => {
+            error(1222, "Lock request time out period exceeded.")
+        }
+        other => sql_server(other),
+    });
+    let told = rows_of(&mock, &["nowhere"]).error.unwrap();
+    assert!(told.contains("table `nowhere` is not in the mirror"), "{told}");
+    assert_eq!(mock.count("SELECT tablename FROM"), 1);
+}
+
+#[test]
+fn names_that_no_table_has_reach_no_statement() {
+    let (long, huge) = ("x".repeat(129), "x".repeat(1_000_000));
+    let names: Vec<String> = (0..2000).map(|n| format!("unknown{n}")).collect();
+    let many: Vec<&str> = names.iter().map(String::as_str).collect();
+    // Locks: the tenant's alone; the table's too.
+    for (names, locks) in [
+        (&["a\0b"][..], 1),
+        (&[&long], 1),
+        (&[&huge], 1),
+        (&many, 1),
+        (&["nowhere"], 2),
+    ] {
+        let mock = Mock::start(sql_server);
+        assert!(!rows_of(&mock, names).successful);
+        let taken: usize = mock
+            .asked()
+            .iter()
+            .map(|question| match question {
+                Question::Sql { sql, .. } => {
+                    assert!(!sql.contains('\0') && sql.len() < 5000, "{sql}");
+                    sql.matches("sp_getapplock").count()
+                }
+                _ => 0,
+            })
+            .sum();
+        assert_eq!(taken, locks, "{:.20}", names[0]);
+    }
+}
+
+#[test]
+fn a_wipe_with_a_script_has_the_tenant_to_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("wipe.sql");
+    std::fs::write(&script, "DELETE FROM another_table").unwrap();
+    for (hook, alone) in [
+        (None, false),
+        (Some(Hook::SqlFile(script)), true),
+        (Some(Hook::SqlDirectory(folder.path().to_owned())), true),
+    ] {
+        let mock = Mock::start(sql_server);
+        let runs = matches!(hook, Some(Hook::SqlFile(_)));
+        let hooks = Hooks {
+            wipe: hook,
+            ..Hooks::default()
+        };
+        let mirroring = Mirroring {
+            store: Arc::new(store(mock.address())),
+            admin: Arc::new(HookAdmin::at(Home::SqlServer, NameTemplate::default(), hooks)),
+            options: Options::default(),
+        };
+        let request = Request::Wipe {
+            client_state: None,
+            table: Some(Cow::Borrowed("contact")),
+        };
+        let response = mirroring.run(CONTEXT, &request);
+        assert!(response.successful, "{response:?}");
+        assert_eq!(mock.count("DELETE FROM another_table"), usize::from(runs));
+        // From the beginning, and nothing more later: two that share it and then want more would wait for each other.
+        let locks = [
+            "N'mirrorlab mirror_cust1 cust1', @LockMode = 'Exclusive'",
+            "N'mirrorlab mirror_cust1 cust1', @LockMode = 'Shared'",
+            "N'mirrorlab mirror_cust1 cust1 contact', @LockMode = 'Exclusive'",
+        ];
+        let counts = locks.map(|lock| mock.count(lock) == 1);
+        assert_eq!(counts, [alone, !alone, !alone]);
+    }
 }
 
 #[test]

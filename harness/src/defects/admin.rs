@@ -82,6 +82,10 @@ impl MirrorAdmin for BrokenAdmin {
             .on_before_replicate_table(context, table, change, client_state, transaction)
     }
 
+    fn acts_on_wipe(&self) -> bool {
+        self.inner.acts_on_wipe()
+    }
+
     fn on_wipe(
         &self,
         context: &str,

@@ -71,6 +71,10 @@ impl MirrorAdmin for RunAdmin {
         })
     }
 
+    fn acts_on_wipe(&self) -> bool {
+        false
+    }
+
     fn log_event(&self, event: &Event) {
         self.events
             .lock()

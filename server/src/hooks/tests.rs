@@ -156,11 +156,16 @@ fn only_a_webhook_is_told_before_its_call() {
         ..Hooks::default()
     };
     let web = webhooks("http://127.0.0.1:1", LONG);
-    for (hooks, told) in [(Hooks::default(), false), (files, false), (web, true)] {
+    for (hooks, told, acts) in [
+        (Hooks::default(), false, false),
+        (files, false, true),
+        (web, true, false),
+    ] {
         let admin = HookAdmin::new(folder.path(), NameTemplate::default(), hooks);
         for what in [Announced::Tables, Announced::Wipe, Announced::Completed] {
             assert_eq!(admin.announces(what), told, "{what:?}");
         }
+        assert_eq!(admin.acts_on_wipe(), acts, "in the call's transaction");
     }
 }
 

@@ -266,7 +266,8 @@ impl MirrorStore for MssqlStore {
                 metadata,
             });
         }
-        let listed: Vec<String> = transaction.list()?.values().cloned().collect();
+        let rows = transaction.query(&format!("read {metadata}"), &transaction.metadata.names(), &[])?;
+        let listed: Vec<String> = by_folded_name(&rows).into_values().collect();
         let names: Vec<&String> = match table {
             None => listed.iter().collect(),
             Some(table) => listed.iter().filter(|name| same_name(name, table)).collect(),
@@ -391,7 +392,7 @@ impl MssqlTransaction<'_> {
     fn list(&mut self) -> Result<&HashMap<String, String>, StoreError> {
         if !self.listed.are_all {
             let doing = format!("read {}", self.metadata.table);
-            let rows = self.query(&doing, &self.metadata.names(), &[])?;
+            let rows = self.query(&doing, &self.metadata.names_at_once(), &[])?;
             self.listed = Listed {
                 names: by_folded_name(&rows),
                 are_all: true,
@@ -627,6 +628,8 @@ impl MirrorTransaction for MssqlTransaction<'_> {
     }
 
     fn run_script(&mut self, sql: &str) -> Result<(), StoreError> {
+        // It may do anything, to any table.
+        self.lock_tenant()?;
         // Whatever it made, dropped or set.
         self.objects = None;
         self.listed = Listed::default();
@@ -655,12 +658,21 @@ fn got(answer: Option<i64>, mirror: &str) -> Result<(), StoreError> {
     let mirror = mirror.to_owned();
     match answer {
         Some(0..) => Ok(()),
+        Some(lock::TIMEOUT) => Err(StoreError::Busy { mirror }),
         Some(lock::DEADLOCK) => Err(StoreError::Passing {
             mirror,
             doing: "lock it".into(),
             why: "it lost a deadlock with another call".into(),
         }),
-        _ => Err(StoreError::Busy { mirror }),
+        // -2 where the wait was broken off, -999 where the call itself was wrong: waiting longer helps neither.
+        other => Err(StoreError::Engine {
+            mirror,
+            doing: "lock it".into(),
+            why: match other {
+                Some(code) => format!("sp_getapplock answered {code}"),
+                None => "sp_getapplock answered nothing".into(),
+            },
+        }),
     }
 }
 

@@ -448,6 +448,11 @@ fn a_call_that_needs_more(server: &TestServer) {
     let error = call.create(&table("c", "id int not null")).unwrap_err();
     assert!(matches!(error, StoreError::Busy { .. }), "{error}");
     drop(call);
+    // A script may do anything.
+    let mut call = other.begin_on(CONTEXT, &place, Scope::Tables(&["b"])).unwrap();
+    let error = call.run_script("DELETE FROM a").unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    drop(call);
     drop(held);
     let mut call = other.begin_on(CONTEXT, &place, Scope::Tables(&["b"])).unwrap();
     call.create(&table("c", "id int not null")).unwrap();

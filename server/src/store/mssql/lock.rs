@@ -9,11 +9,16 @@ use std::collections::BTreeSet;
 
 use mirrorlab_engines::mssql::ddl::text_literal;
 use mirrorlab_protocol::names::fold;
+use mirrorlab_protocol::schema::NAME_LENGTH_MAX;
 
 use crate::store::Scope;
 
 /// So much of a lock's name SQL Server looks at.
-const NAME_LENGTH_MAX: usize = 255;
+const LOCK_NAME_MAX: usize = 255;
+/// A call on more tables than this has the tenant to itself. A whole source has fewer; what a call may name has no end.
+const TABLES_MAX: usize = 500;
+/// What sp_getapplock answers where the lock was not free in time.
+pub(super) const TIMEOUT: i64 = -1;
 /// What sp_getapplock answers for the one that is to give way.
 pub(super) const DEADLOCK: i64 = -3;
 
@@ -32,14 +37,22 @@ impl Locks {
     /// Those of a call. SQL Server keeps databases apart by itself, but not every engine that speaks its language does: so a
     /// name says the database too.
     pub(super) fn new(database: &str, context: &str, scope: Scope<'_>) -> Locks {
-        let (whole, tables) = match scope {
-            Scope::Tenant => (true, BTreeSet::new()),
-            Scope::Tables(tables) => (false, tables.iter().map(|table| fold(table)).collect()),
-        };
+        let mut locked = BTreeSet::new();
+        let mut whole = scope == Scope::Tenant;
+        if let Scope::Tables(tables) = scope {
+            for table in tables.iter().filter(|table| may_be_a_table(table)) {
+                locked.insert(fold(table));
+                if locked.len() > TABLES_MAX {
+                    locked.clear();
+                    whole = true;
+                    break;
+                }
+            }
+        }
         Locks {
             tenant: format!("mirrorlab {} {}", fold(database), fold(context)),
             whole,
-            tables,
+            tables: locked,
         }
     }
 
@@ -50,11 +63,7 @@ impl Locks {
 
     /// A table's. One that is too long is cut: it keeps more apart than it need, and never less.
     fn table(&self, folded: &str) -> String {
-        let mut name = format!("{} {folded}", self.tenant);
-        while name.encode_utf16().count() > NAME_LENGTH_MAX {
-            name.pop();
-        }
-        name
+        cut(format!("{} {folded}", self.tenant))
     }
 
     /// Every lock with whether the call has it to itself.
@@ -111,6 +120,25 @@ impl Locks {
     }
 }
 
+/// Whether a mirror can have a table of that name. Names come from the wire, of any length and with anything in them; what
+/// is none here is refused later, and were it the same as a table's after all, its lock would be taken then.
+fn may_be_a_table(name: &str) -> bool {
+    name.encode_utf16().nth(NAME_LENGTH_MAX).is_none() && !name.contains('\0')
+}
+
+/// The beginning of a lock's name, as far as the engine looks.
+fn cut(mut name: String) -> String {
+    let mut length = 0;
+    let end = name.char_indices().find_map(|(at, c)| {
+        length += c.len_utf16();
+        (length > LOCK_NAME_MAX).then_some(at)
+    });
+    if let Some(end) = end {
+        name.truncate(end);
+    }
+    name
+}
+
 fn take(lock: &str, whole: bool, wait_ms: &str) -> String {
     let mode = if whole { "Exclusive" } else { "Shared" };
     format!(
@@ -154,6 +182,54 @@ mod tests {
         };
         assert_eq!(longest(10), (85, 214));
         assert_eq!(longest(128), (203, 255));
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters() {
+        assert_eq!(cut("a".repeat(255)), "a".repeat(255));
+        assert_eq!(cut("a".repeat(256)), "a".repeat(255));
+        // Each is two units: the last one would be half in.
+        assert_eq!(cut("\u{1F600}".repeat(200)), "\u{1F600}".repeat(127));
+        assert_eq!(cut(format!("a{}", "\u{1F600}".repeat(200))).chars().count(), 128);
+        // Counting it anew for every character that goes would take hours.
+        assert_eq!(cut("æ".repeat(1_000_000)), "æ".repeat(255));
+    }
+
+    #[test]
+    fn what_can_be_no_table_has_no_lock() {
+        let tables = |names: &[&str]| Locks::new("Mirror", "Cust1", Scope::Tables(names)).tables;
+        let (longest, long, huge) = ("x".repeat(128), "x".repeat(129), "æ".repeat(1_000_000));
+        let (half, whole) = ("\u{1F600}".repeat(64), "\u{1F600}".repeat(65));
+        assert_eq!(
+            tables(&[&huge, &longest, &long, "a\0", "\0", &half, &whole, "contact"]),
+            BTreeSet::from(["contact".to_owned(), longest.clone(), half.clone()])
+        );
+        let mut locks = Locks::new("Mirror", "Cust1", Scope::Tables(&[&huge]));
+        assert_eq!(locks.all(), [("mirrorlab mirror cust1".to_owned(), false)]);
+        // Letters that fold to a longer name than they are: the lock is there, be it taken late.
+        let short = "İ".repeat(100);
+        assert!(locks.take_table(&short, 5).is_some());
+        assert_eq!(locks.take_table(&fold(&short), 5), None);
+    }
+
+    #[test]
+    fn very_many_tables_are_the_whole_tenant() {
+        let names: Vec<String> = (0..=TABLES_MAX).map(|n| format!("t{n}")).collect();
+        let locks = |count: usize| {
+            // Twice each: a name that comes again is no other table.
+            let named: Vec<&str> = names[..count]
+                .iter()
+                .chain(&names[..count])
+                .map(String::as_str)
+                .collect();
+            Locks::new("Mirror", "Cust1", Scope::Tables(&named)).all()
+        };
+        let most = locks(TABLES_MAX);
+        assert_eq!((most.len(), most[0].1), (1 + TABLES_MAX, false));
+        assert_eq!(
+            locks(TABLES_MAX + 1),
+            [("mirrorlab mirror cust1".to_owned(), true)]
+        );
     }
 
     #[test]

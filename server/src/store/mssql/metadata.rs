@@ -46,6 +46,11 @@ impl Metadata {
         format!("SELECT tablename FROM {}", self.quoted)
     }
 
+    /// The same while other calls write LSNs, without waiting for them. They change no name: that takes the tenant.
+    pub(super) fn names_at_once(&self) -> String {
+        format!("{} WITH (NOLOCK)", self.names())
+    }
+
     /// Two results: the rows, and the names of all tables that are there.
     pub(super) fn select_all(&self) -> String {
         format!(

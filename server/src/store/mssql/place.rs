@@ -1,7 +1,7 @@
 //! A mirror's database: its name, and which calls of this process are on it.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,10 +44,21 @@ pub(super) fn database_of(place: &MirrorPlace) -> Result<&str, StoreError> {
 
 /// What calls of this process hold of mirrors. The application locks in the database would keep them apart as well, but
 /// each would occupy a connection while it waits.
+///
+/// Nobody passes one who waits for the same: a call that wants the tenant to itself has its turn, however many others share
+/// it one after another.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    held: Mutex<HashMap<String, Holders>>,
+    state: Mutex<State>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<String, Holders>,
+    /// By the order in which they came.
+    waiting: BTreeMap<u64, Wanted>,
+    came: u64,
 }
 
 /// Who holds something.
@@ -59,35 +70,62 @@ enum Holders {
     Together(usize),
 }
 
-/// What a call wants to hold, each with whether it wants it to itself.
+/// What a call wants to hold, each with whether it wants it to itself, in the keys' order.
 pub(super) type Wanted = Vec<(String, bool)>;
 
-fn are_free(held: &HashMap<String, Holders>, wanted: &Wanted) -> bool {
-    wanted.iter().all(|(key, whole)| match held.get(key) {
-        None => true,
-        Some(Holders::Together(_)) => !whole,
-        Some(Holders::One) => false,
+/// Whether two calls cannot have what they want at the same time.
+fn clash(one: &Wanted, another: &Wanted) -> bool {
+    one.iter().any(|(key, whole)| {
+        let both = another.binary_search_by(|(other, _)| other.cmp(key));
+        both.is_ok_and(|at| *whole || another[at].1)
     })
+}
+
+impl State {
+    /// Whether the call that came as this one can have all that it wants, without passing another.
+    fn is_its_turn(&self, came: u64, wanted: &Wanted) -> bool {
+        let is_free = wanted.iter().all(|(key, whole)| match self.held.get(key) {
+            None => true,
+            Some(Holders::Together(_)) => !whole,
+            Some(Holders::One) => false,
+        });
+        is_free
+            && !self
+                .waiting
+                .range(..came)
+                .any(|(_, earlier)| clash(earlier, wanted))
+    }
 }
 
 impl Places {
     /// Waits until all that is wanted can be had, and has it at once, so that no two calls wait for each other; `None` when
     /// that takes longer than `wait`.
-    pub(super) fn hold(&self, wanted: Wanted, wait: Duration) -> Option<Held<'_>> {
-        let (mut held, _) = self
-            .freed
-            .wait_timeout_while(self.lock(), wait, |held| !are_free(held, &wanted))
-            .unwrap_or_else(PoisonError::into_inner);
-        if !are_free(&held, &wanted) {
-            return None;
+    pub(super) fn hold(&self, mut wanted: Wanted, wait: Duration) -> Option<Held<'_>> {
+        wanted.sort_unstable();
+        let mut state = self.lock();
+        state.came += 1;
+        let came = state.came;
+        if !state.is_its_turn(came, &wanted) {
+            state.waiting.insert(came, wanted.clone());
+            (state, _) = self
+                .freed
+                .wait_timeout_while(state, wait, |state| !state.is_its_turn(came, &wanted))
+                .unwrap_or_else(PoisonError::into_inner);
+            state.waiting.remove(&came);
+            if !state.is_its_turn(came, &wanted) {
+                drop(state);
+                // Those behind it may have waited for it alone.
+                self.freed.notify_all();
+                return None;
+            }
         }
         for (key, whole) in &wanted {
-            let now = match held.get(key) {
+            let now = match state.held.get(key) {
                 _ if *whole => Holders::One,
                 Some(Holders::Together(count)) => Holders::Together(count + 1),
                 _ => Holders::Together(1),
             };
-            held.insert(key.clone(), now);
+            state.held.insert(key.clone(), now);
         }
         Some(Held {
             places: self,
@@ -95,9 +133,9 @@ impl Places {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Holders>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it is held leaves nothing half done: nothing in there panics.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,22 +148,24 @@ pub(super) struct Held<'s> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let mut held = self.places.lock();
+        let mut state = self.places.lock();
         for (key, _) in &self.what {
-            if let Entry::Occupied(mut holders) = held.entry(key.clone()) {
+            if let Entry::Occupied(mut holders) = state.held.entry(key.clone()) {
                 match holders.get_mut() {
                     Holders::Together(count) if *count > 1 => *count -= 1,
                     _ => drop(holders.remove()),
                 }
             }
         }
-        drop(held);
+        drop(state);
         self.places.freed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -146,7 +186,64 @@ mod tests {
         let all = hold(&[("t", true)]).unwrap();
         assert!(hold(&[("t", false)]).is_none());
         drop(all);
-        assert!(places.lock().is_empty(), "nothing is left behind");
+        assert!(places.lock().held.is_empty(), "nothing is left behind");
+        assert!(places.lock().waiting.is_empty(), "nobody waits");
+    }
+
+    #[test]
+    fn nobody_passes_one_who_waits_for_the_same() {
+        let places = Places::default();
+        let wanted = |wanted: &[(&str, bool)]| -> Wanted {
+            let wanted = wanted.iter().map(|(key, whole)| ((*key).to_owned(), *whole));
+            wanted.collect()
+        };
+        let now = |what: &[(&str, bool)]| places.hold(wanted(what), Duration::ZERO);
+        // Nobody's wait ends but by its turn.
+        let long = Duration::from_secs(600);
+        let waiting = |count: usize| {
+            while places.lock().waiting.len() != count {
+                thread::yield_now();
+            }
+        };
+        let shared = now(&[("t", false), ("t/a", true)]).unwrap();
+        thread::scope(|scope| {
+            let alone = scope.spawn(|| places.hold(wanted(&[("t", true)]), long).map(drop));
+            waiting(1);
+            // It could have what it wants, but for the one who waits.
+            assert!(now(&[("t", false), ("t/b", true)]).is_none());
+            drop(now(&[("u", false), ("u/a", true)]).unwrap());
+            let behind = scope.spawn(|| {
+                let held = places.hold(wanted(&[("t", false), ("t/b", true)]), long);
+                held.map(drop)
+            });
+            waiting(2);
+            drop(shared);
+            assert!(alone.join().unwrap().is_some());
+            assert!(behind.join().unwrap().is_some());
+        });
+        assert!(places.lock().held.is_empty() && places.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn one_who_gives_up_lets_those_behind_it_go_on() {
+        let places = Places::default();
+        let wanted = |whole: bool| vec![("t".to_owned(), whole)];
+        let _shared = places.hold(wanted(false), Duration::ZERO).unwrap();
+        thread::scope(|scope| {
+            // As if one waited, in front of the next.
+            places.lock().waiting.insert(0, wanted(true));
+            let behind = scope.spawn(|| {
+                let held = places.hold(wanted(false), Duration::from_secs(60));
+                held.map(drop)
+            });
+            while places.lock().waiting.len() != 2 {
+                thread::yield_now();
+            }
+            places.lock().waiting.remove(&0);
+            // Another one comes and goes without having had its turn.
+            assert!(places.hold(wanted(true), Duration::ZERO).is_none());
+            assert!(behind.join().unwrap().is_some());
+        });
     }
 
     #[test]
