@@ -351,12 +351,9 @@ impl ResolverCache {
         let mut found = None;
         let mut state = self.state();
         // What was due to be asked for and did not come is known no longer, whoever asked.
-        state.hits.retain(|key, hit| {
-            hit.ask_again_at > now
-                || all
-                    .iter()
-                    .any(|named| named.is(key) || *hit.certificate == named.certificate)
-        });
+        state
+            .hits
+            .retain(|key, hit| hit.ask_again_at > now || all.iter().any(|named| named.is(key)));
         for named in all {
             if named.is(wanted) {
                 found = found.or(Some(named.certificate));

@@ -605,7 +605,38 @@ fn a_key_that_came_along_is_known_by_its_name() {
         });
         trust.check(Some(&token)).unwrap();
     }
+    // The name is enough, whatever stands beside it, and so is the thumbprint.
+    let token = SUPEROFFICE.token_with(|header, _| {
+        header["kid"] = "one".into();
+        header["x5t"] = "invented".into();
+    });
+    trust.check(Some(&token)).unwrap();
+    trust.check(Some(&STRANGER.token("Cust1"))).unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_key_that_is_due_and_came_along_stays_known_by_its_name() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let clock = clock();
+    let limits = ResolverLimits {
+        questions_per_minute_max: 1,
+        ..ResolverLimits::default()
+    };
+    let trust = Trust::new(APPLICATION, clock.clone() as Arc<dyn Clock>)
+        .with_leeway(1_000_000)
+        .with_resolver(Box::new(Nicknames(Arc::clone(&asked))), limits);
+    let by_name = SUPEROFFICE.token_with(|header, _| {
+        header["kid"] = "one".into();
+        header.as_object_mut().unwrap().remove("x5t");
+    });
+    trust.check(Some(&by_name)).unwrap();
+    clock.advance(limits.hit_seconds);
+    // Its certificate is asked for by another name. That takes the one question there is.
+    trust.check(Some(&SUPEROFFICE.token("Cust1"))).unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    trust.check(Some(&by_name)).unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[test]

@@ -287,6 +287,60 @@ fn a_backup_put_in_the_mirrors_place_is_what_counts() {
     assert_eq!(files.query("SELECT name FROM person"), ["thursday"]);
 }
 
+#[test]
+fn what_only_a_backups_log_holds_is_not_lost() {
+    for meets_it in ["the next call", "the cycle's end", "the server's end"] {
+        let mut files = Files::new();
+        let backup = files.folder.path().join("backup.db");
+        let backup_log = files.folder.path().join("backup.db-wal");
+        with_person(&files, "monday", 1);
+        fs::copy(files.path(), &backup).unwrap();
+        // As it is where the machine stopped: the last change has not come into the file yet.
+        let program = Connection::open(&backup).unwrap();
+        program
+            .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .unwrap();
+        program
+            .execute_batch("UPDATE person SET name = 'tuesday'")
+            .unwrap();
+        drop(program);
+        with_person(&files, "wednesday", 2);
+        // Both are written over those that the kept connection has open.
+        fs::copy(&backup, files.path()).unwrap();
+        fs::copy(&backup_log, files.folder.path().join("Mirror_Cust1.db-wal")).unwrap();
+        touch(&files.path());
+        for name in files.listing() {
+            if name.starts_with("backup") {
+                fs::remove_file(files.folder.path().join(name)).unwrap();
+            }
+        }
+        match meets_it {
+            "the next call" => drop(files.begin().unwrap()),
+            "the cycle's end" => files.store.rest(CONTEXT, &files.place()),
+            _ => files.store = SqliteStore::default(),
+        }
+        assert_eq!(files.listing(), QUIET, "{meets_it}");
+        assert_eq!(files.query("SELECT name FROM person"), ["tuesday"], "{meets_it}");
+    }
+}
+
+#[test]
+fn a_call_whose_log_a_reader_holds_back_keeps_nothing_open() {
+    let files = Files::new();
+    with_person(&files, "a", 1);
+    let reader = files.client();
+    reader.execute_batch("BEGIN").unwrap();
+    let name: String = reader
+        .query_row("SELECT name FROM person", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(name, "a");
+    with_person(&files, "b", 2);
+    // The reader is the last to leave.
+    drop(reader);
+    assert_eq!(files.listing(), QUIET);
+    assert_eq!(files.query("SELECT name FROM person"), ["b"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_call_whose_file_is_taken_away_is_refused() {
@@ -401,6 +455,18 @@ fn waiting_has_a_limit_and_a_name() {
     );
     person.execute_batch("ROLLBACK").unwrap();
     files.begin().unwrap();
+    // One at rest, that another program has to itself, cannot even be opened.
+    drop(person);
+    files.store.rest(CONTEXT, &files.place());
+    let person = files.client();
+    person
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE")
+        .unwrap();
+    assert!(
+        matches!(files.begin().map(|_| ()), Err(StoreError::Busy { .. })),
+        "another program has it to itself"
+    );
+    drop(person);
     // Another tenant's mirror is never waited for.
     let _first = files.begin().unwrap();
     let other = MirrorPlace::SqliteFile(files.folder.path().join("other.db"));
