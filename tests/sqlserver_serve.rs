@@ -342,6 +342,32 @@ fn databases_that_a_person_made(server: &TestServer) {
     mirrors.equal(&trial);
 }
 
+/// A port where nobody listens, and that is nobody else's meanwhile: a connection that was accepted there still has it.
+struct ClosedPort {
+    number: u16,
+    kept: [TcpStream; 2],
+}
+
+impl ClosedPort {
+    fn new() -> ClosedPort {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = door.local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let (server, _) = door.accept().unwrap();
+        ClosedPort {
+            number: address.port(),
+            kept: [client, server],
+        }
+    }
+
+    /// Somebody listens from now on.
+    fn open(self) -> TcpListener {
+        let door = TcpListener::bind(("127.0.0.1", self.number)).unwrap();
+        drop(self.kept);
+        door
+    }
+}
+
 fn what_is_refused_loses_nothing(server: &TestServer) {
     const WRONG: &str = "hush-Hush-0815";
     const CYCLE: [&str; 6] = ["--cycles", "1", "--rows", "3", "--changes", "3"];
@@ -363,16 +389,15 @@ fn what_is_refused_loses_nothing(server: &TestServer) {
         mirrors.equal_of(&trial, 1);
     };
     // Nothing listens where the server should be; then it does.
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = door.local_addr().unwrap().port();
-    drop(door);
+    let closed_port = ClosedPort::new();
+    let port = closed_port.number;
     let through = mirrors
         .connection
         .replace(&format!("@{shown}"), &format!("@127.0.0.1:{port}"));
     let (_running, url) = mirrors.serve_by(&through, &trial, &[]);
     let away = format!("the mirror 127.0.0.1:{port}/");
     refused(database, &url, &[&away, "the server cannot be reached"]);
-    let door = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let door = closed_port.open();
     let target = shown.clone();
     thread::spawn(move || pass_all_on(&door, |_| TcpStream::connect(&target)));
     // A database that is there already, full of somebody's; then that is gone.
@@ -561,12 +586,8 @@ fn what_a_sql_server_refuses() {
 }
 
 fn a_sql_server_that_is_not_there() {
-    // A port that was free a moment ago.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed_port = ClosedPort::new();
+    let port = closed_port.number;
     let (simulated, served) = cycle_on(&format!("mssql://mirrors:{PASSWORD}@127.0.0.1:{port}"));
     assert_ne!(simulated.code, Some(0));
     let told = format!("{}{}", simulated.out, simulated.err);
