@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draw::History;
+use super::foresee::dies_at_work;
 use crate::scenario::model::{FaultKind, StepKind, TokenDefect};
 use crate::scenario::sent::{SentBatch, SentCall};
 
@@ -29,7 +30,13 @@ const CARRIED: [&str; 16] = [
 /// How many faults and tokens there are to be met.
 fn troubles() -> usize {
     // Three kinds of fault have a value of their own.
-    FaultKind::NAMED.len() + 3 + TokenDefect::all().len()
+    drawn_faults().count() + 3 + TokenDefect::all().len()
+}
+
+/// Faults that are drawn, but for those with a value of their own.
+fn drawn_faults() -> impl Iterator<Item = &'static FaultKind> {
+    let kinds = FaultKind::NAMED.iter().map(|(_, _, kind)| kind);
+    kinds.filter(|kind| !dies_at_work(kind))
 }
 
 /// What was met so far.
@@ -119,7 +126,7 @@ impl Coverage {
             list(&mut self.troubles.iter().map(|(s, n)| (s.clone(), *n))),
             list(&mut self.calls.iter().map(|(s, n)| ((*s).to_owned(), *n))),
         );
-        let names = FaultKind::NAMED.iter().map(|(_, _, kind)| fault_name(kind));
+        let names = drawn_faults().map(fault_name);
         let tokens = TokenDefect::all()
             .into_iter()
             .map(|d| format!("token: {}", d.name()));

@@ -21,7 +21,7 @@ use crate::scenario::expect::{
     TableCounts, TableDifference, TextPattern, Wiped,
 };
 use crate::scenario::model::{
-    FaultKind, Hit, QuietTables, Repopulate, Scenario, Settings, Step, StepKind, TableSpec, Tenant,
+    FaultKind, Hit, KillAt, QuietTables, Repopulate, Scenario, Settings, Step, StepKind, TableSpec, Tenant,
     TokenDefect, WrittenRows,
 };
 use crate::scenario::place::{At, Spanned};
@@ -335,7 +335,8 @@ impl View {
                 hit.operation.is_some_and(|o| o != Operation::Authenticate)
             }
             Trouble::Token(TokenDefect::ForeignTenant(_)) => only(&rows_or_wipe),
-            _ => true,
+            Trouble::Fault(kind) => !dies_at_work(kind),
+            Trouble::Token(_) => true,
         };
         if !makes_sense {
             return None;
@@ -758,6 +759,16 @@ fn tables_of(call: &Call) -> Vec<String> {
 
 fn has_rows(call: &Call) -> bool {
     matches!(call, Call::Rows(Batch { rows, .. }) if !rows.is_empty())
+}
+
+/// Whether a server has the whole call when it dies, and its answer has not begun: where it is a process of its own, it may
+/// have committed by then or not, and nobody knows which.
+pub(super) fn dies_at_work(kind: &FaultKind) -> bool {
+    match kind {
+        FaultKind::KilledWorking | FaultKind::KilledAt(KillAt::Log(_)) => true,
+        FaultKind::KilledAt(KillAt::Call(part)) => *part >= 1000,
+        _ => false,
+    }
 }
 
 /// What becomes of a call that meets something. `said` is what the server's refusal must name; a call that arrives later

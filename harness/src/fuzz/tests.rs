@@ -182,7 +182,7 @@ fn broken_servers_are_caught_without_a_scenario() {
         "lsn-before-rows",
         "signature-unchecked",
         "errors-not-logged",
-        "empty-text-null",
+        "null-text-empty",
     ] {
         let defect = catalogue::find(id).unwrap();
         assert!(
@@ -229,5 +229,37 @@ steps:
         Ran::Held => {}
         Ran::Failed(broken) => panic!("{}\n{text}", broken.failure.text()),
         Ran::Stuck(why) => panic!("{why}\n{text}"),
+    }
+}
+
+/// Whether a server that is killed at work had committed by then depends on speed: nothing that is drawn may hang on it.
+#[test]
+fn nobody_dies_where_it_is_not_known_what_was_kept() {
+    let file = |killed: &str| {
+        let text = format!(
+            "id: dies\ntitle: t\ncites: c\nsource:\n  tables:\n    y_seat: {{columns: {{id: int not null, x_name: nvarchar(5) null}}, \
+             rows: [[1, Anna]]}}\nsteps:\n  - fault: {{{killed}, operation: RowData}}\n  - mirror\n"
+        );
+        let history = history(&text).unwrap();
+        let word = |f: &super::foresee::Foreseen| f.step.kind.word() == "fault";
+        history.foreseen.iter().any(word)
+    };
+    for foreseen in [
+        "server: killed_halfway",
+        "server: killed_answering",
+        "killed: {call: 999}",
+    ] {
+        assert!(file(foreseen), "{foreseen}");
+    }
+    for guessed in [
+        "server: killed_working",
+        "killed: {call: 1000}",
+        "killed: {log: 20000}",
+    ] {
+        assert!(!file(guessed), "{guessed}");
+    }
+    for case in 0..150 {
+        let text = emit(&draw::history(3, case).scenario);
+        assert!(!text.contains("killed_working"), "case {case}:\n{text}");
     }
 }

@@ -35,9 +35,9 @@ pub(super) enum Flavour {
 impl Flavour {
     pub fn draw(rng: &mut ChaCha8Rng) -> Flavour {
         match pick::below(rng, 100) {
-            0..=46 => Flavour::Plain,
-            47..=68 => Flavour::Values,
-            69..=71 => Flavour::Long,
+            0..=44 => Flavour::Plain,
+            45..=65 => Flavour::Values,
+            66..=71 => Flavour::Long,
             72..=76 => Flavour::ManyTables,
             77..=88 => Flavour::Calls,
             _ => Flavour::Trust,
@@ -109,6 +109,15 @@ pub(super) fn column(rng: &mut ChaCha8Rng, name: String, flavour: Flavour) -> Co
         nullable: nullable || default.is_none(),
         default,
     }
+}
+
+/// A column that is added to a table with rows. With a default it says the most: whether the rows that were there hold it.
+pub(super) fn added_column(rng: &mut ChaCha8Rng, name: String, flavour: Flavour) -> Column {
+    let mut column = column(rng, name, flavour);
+    if column.default.is_none() && pick::chance(rng, 500) {
+        column.default = default(rng, column.ty);
+    }
+    column
 }
 
 /// A default of the kinds that SuperOffice writes.
@@ -192,7 +201,18 @@ fn rows(rng: &mut ChaCha8Rng, table: &Table, flavour: Flavour, count: u64) -> Ve
 pub(super) fn row(rng: &mut ChaCha8Rng, table: &Table, flavour: Flavour, key: i64) -> Vec<Value<'static>> {
     let draw = RowDraw::new(table, &flavour.style());
     let mut row = draw.row(rng, Value::Int(key));
-    for value in &mut row[1..] {
+    for (value, column) in row.iter_mut().zip(&table.columns).skip(1) {
+        // Beyond the limits of 8 and 64 KB that receivers are known to have.
+        if let Value::Text(text) = value
+            && flavour == Flavour::Long
+            && column.ty.length_max().is_none()
+            && !text.is_empty()
+            && pick::chance(rng, 150)
+        {
+            let most = *pick::one(rng, &[9_000, 70_000]);
+            *text = text.chars().cycle().take(most).collect::<String>().into();
+            continue;
+        }
         // Words that ordinary rows hold are long, and tell nobody anything.
         if let Value::Text(text) = value
             && flavour != Flavour::Long

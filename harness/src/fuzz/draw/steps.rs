@@ -10,7 +10,7 @@ use mirrorlab_simulator::draw::pick;
 
 use super::Drawer;
 use super::shape::{self, Flavour, NAMES};
-use crate::fuzz::foresee::{ASK_LSNS, NextCall, TenantView, bare, own};
+use crate::fuzz::foresee::{ASK_LSNS, NextCall, TenantView, bare, dies_at_work, own};
 use crate::scenario::expect::PerTenant;
 use crate::scenario::model::{
     Alter, ColumnChange, Fault, FaultKind, Hit, QuietTables, Repopulate, ServerSettings, Settings, StepKind,
@@ -28,8 +28,8 @@ const WEIGHTS: [(u32, Drawn); 25] = [
     (250, Drawer::rows),
     (190, Drawer::clean_cycle),
     (130, Drawer::faulty_cycle),
-    (70, Drawer::wrong_token),
-    (60, Drawer::alter),
+    (110, Drawer::wrong_token),
+    (80, Drawer::alter),
     (25, Drawer::new_table),
     (15, Drawer::drop_table),
     (20, Drawer::recreate),
@@ -244,7 +244,11 @@ impl Drawer {
         if self.chance(600) {
             self.rows(tenant);
         }
-        let named: Vec<FaultKind> = FaultKind::NAMED.iter().map(|(_, _, kind)| kind.clone()).collect();
+        let named: Vec<FaultKind> = FaultKind::NAMED
+            .iter()
+            .map(|(_, _, kind)| kind.clone())
+            .filter(|kind| !dies_at_work(kind))
+            .collect();
         let kind = match pick::below(&mut self.rng, 24) {
             0 => FaultKind::Refuse("not today".into()),
             1 => FaultKind::SoapFault("out of order".into()),
@@ -373,7 +377,7 @@ impl Drawer {
             0..=3 => {
                 self.names += 1;
                 let name = shape::column_name(20 + self.names);
-                let column = shape::column(&mut self.rng, name, self.flavour);
+                let column = shape::added_column(&mut self.rng, name, self.flavour);
                 after.columns.push(column.clone());
                 ColumnChange::Add(bare(column))
             }
@@ -412,7 +416,11 @@ impl Drawer {
             changes: vec![change],
             after,
         };
-        self.push(Some(tenant), StepKind::Alter(vec![alter]));
+        let adds = matches!(alter.changes.as_slice(), [ColumnChange::Add(_)]);
+        // What the rows that were there hold in a new column, before they are written anew.
+        if self.push(Some(tenant), StepKind::Alter(vec![alter])) && adds && self.chance(400) {
+            self.cycle(Some(tenant));
+        }
     }
 
     /// Another type, nullability or default, as rows that are there can take it.
