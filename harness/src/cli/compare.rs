@@ -3,14 +3,14 @@
 use std::io;
 
 use clap::{Args, ValueEnum};
-use mirrorlab_protocol::names::same_name;
+use mirrorlab_protocol::names::{fold, same_name};
 use mirrorlab_simulator::blocked;
 use mirrorlab_simulator::source::sqlite::tracking;
 
 use super::database::Database;
 use super::{CliError, Exit, unless_unread, values};
 use crate::compare::output::Form;
-use crate::compare::{self as comparer, Ignore, Options, SideTable};
+use crate::compare::{self as comparer, Ignore, NotCompared, Options, SideTable};
 
 /// How a report looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -41,7 +41,7 @@ Examples:
   mirrorlab compare sources/Cust10001.db env:MIRROR_CONNECTION
   mirrorlab compare env:REPLICA env:MIRROR --common --rows-only
 
-Exit code 0: equal. 1: they differ.")]
+Exit codes: 0 equal; 1 they differ; 2 wrong flags; 4 a side cannot be read.")]
 pub struct CompareArgs {
     /// The database that is right
     #[arg(value_name = "LEFT")]
@@ -93,6 +93,18 @@ pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
             "there is nothing to compare: neither {left_place} nor {right_place} has a table"
         )));
     }
+    if let Some(unknown) = args
+        .ignore
+        .iter()
+        .find(|i| !lefts.iter().chain(&rights).any(|t| means(i, t)))
+    {
+        let column = unknown.column.as_ref().map(|column| format!(".{column}"));
+        return Err(CliError::usage(format!(
+            "--ignore {}{}: neither {left_place} nor {right_place} has it",
+            unknown.table.as_deref().unwrap_or("*"),
+            column.unwrap_or_default()
+        )));
+    }
     let mut ignore = args.ignore;
     ignore.extend(expected_differences(&lefts, &rights));
     if args.common {
@@ -111,12 +123,16 @@ pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
         rows_only: args.rows_only,
         findings_per_table_max: args.max,
     };
-    let report = comparer::compare(left.as_mut(), right.as_mut(), &options).map_err(|error| match error {
-        comparer::CompareError::UnknownTable { .. } | comparer::CompareError::UnknownColumn(_) => {
-            CliError::usage(error)
-        }
-        other => CliError::broken(other),
-    })?;
+    let mut report =
+        comparer::compare(left.as_mut(), right.as_mut(), &options).map_err(|error| match error {
+            comparer::CompareError::UnknownTable { .. } | comparer::CompareError::UnknownColumn(_) => {
+                CliError::usage(error)
+            }
+            other => CliError::broken(other),
+        })?;
+    report
+        .not_compared
+        .extend(not_asked_for(&options, &lefts, &rights));
     let form = match args.format {
         Format::Text => Form::Text,
         Format::JsonLines => Form::JsonLines,
@@ -154,6 +170,41 @@ fn expected_differences(lefts: &[SideTable], rights: &[SideTable]) -> Vec<Ignore
         }
     }
     ignored
+}
+
+/// Whether this is a table, or a table with a column, that is to be left out.
+fn means(ignore: &Ignore, table: &SideTable) -> bool {
+    let named = ignore
+        .table
+        .as_ref()
+        .is_none_or(|name| same_name(name, &table.name));
+    named && ignore.column.as_ref().is_none_or(|column| table.has(column))
+}
+
+/// What stands beside the tables and columns that were asked for: a part that is equal is not the whole.
+fn not_asked_for(options: &Options, lefts: &[SideTable], rights: &[SideTable]) -> Vec<NotCompared> {
+    let why = |flag: &str| format!("{flag} asks for others");
+    let mut left_out = Vec::new();
+    if let Some(tables) = &options.tables {
+        let all = lefts.iter().chain(rights).filter(|t| !is_metadata(t));
+        let mut others: Vec<&str> = all
+            .map(|t| t.name.as_str())
+            .filter(|name| !tables.iter().any(|t| same_name(t, name)))
+            .collect();
+        others.sort_by_key(|name| fold(name));
+        others.dedup_by(|a, b| same_name(a, b));
+        left_out.extend(others.into_iter().map(|name| NotCompared {
+            what: format!("table {name}"),
+            why: why("--table"),
+        }));
+    }
+    if let Some(columns) = &options.columns {
+        left_out.push(NotCompared {
+            what: format!("columns but for {} and keys", columns.join(", ")),
+            why: why("--column"),
+        });
+    }
+    left_out
 }
 
 /// `<context>_mirroring` with its two columns that every mirroring server's has (doc).

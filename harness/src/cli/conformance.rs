@@ -36,8 +36,8 @@ Examples:
   mirrorlab conformance … --only trust --only values.text-cr
   mirrorlab conformance --list
 
-Exit code 0: every rule holds. 1: one is broken. 4: there is no endpoint to ask,
-or a check could not tell.")]
+Exit codes: 0 every rule holds; 1 one is broken; 2 wrong flags; 4 there is no
+endpoint to ask, or a check could not tell.")]
 pub struct ConformanceArgs {
     /// The endpoint's URL
     #[arg(long, value_name = "URL", required_unless_present = "list")]

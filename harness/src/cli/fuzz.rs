@@ -50,7 +50,8 @@ Examples:
   mirrorlab fuzz --seed 7 --case 31 --print   the same as a scenario file
   mirrorlab run fuzz-failures                 what failed once
   mirrorlab fuzz --endpoint https://localhost:8443/MirroringClientService.svc \\
-      --keys keys --mirror sqlite:mirrors --time 5min
+      --keys keys --ca keys/tls-ca.pem --application-id my-app \\
+      --mirror sqlite:mirrors --time 5min
 
 Exit codes: 0 every property held; 1 one did not, now or in a history that was
 kept; 2 wrong flags; 3 a mistake in a kept history's file; 4 something broke,
@@ -217,12 +218,18 @@ pub fn run(args: FuzzArgs) -> Result<Exit, CliError> {
         }
     };
     tell(&format!(
-        "{}, {} in {took:.1} s ({:.0} a second); seed {}\n{}",
+        "{}{}, {} in {took:.1} s ({:.0} a second); seed {}\n{}",
         counted(progress.cases, "case"),
+        // The one that failed is not among them.
+        if new == Exit::Failed { " held" } else { "" },
         counted(progress.cycles, "cycle"),
         progress.cycles as f64 / took.max(0.001),
         args.seed,
-        progress.coverage.text()
+        // One history has not met much, and nobody expects it to.
+        match args.case {
+            None => progress.coverage.text(),
+            Some(_) => String::new(),
+        }
     ))?;
     Ok(worse(new, old))
 }
