@@ -182,7 +182,7 @@ fn broken_servers_are_caught_without_a_scenario() {
         "lsn-before-rows",
         "signature-unchecked",
         "errors-not-logged",
-        "null-text-empty",
+        "empty-text-null",
     ] {
         let defect = catalogue::find(id).unwrap();
         assert!(
