@@ -369,6 +369,16 @@ fn a_kept_history_that_breaks_is_told_by_the_exit_code() {
     assert!(text.ends_with("exit 4\n"), "{text}");
 }
 
+/// What failed once cannot be looked at: nobody may take that for nothing.
+#[test]
+fn histories_that_cannot_be_listed_are_no_empty_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kept"), "").unwrap();
+    let text = told(dir.path(), &["fuzz", "--cases", "1", "--failures", "kept"]);
+    assert!(text.contains("kept") && !text.contains("1 case,"), "{text}");
+    assert!(text.ends_with("exit 3\n"), "{text}");
+}
+
 #[test]
 fn tables_of_a_schema() {
     let dir = tempfile::tempdir().unwrap();
@@ -503,13 +513,7 @@ fn a_report_that_nobody_reads_on_has_its_verdict() {
         ["compare", "source.db", "mirror.db"],
         ["run", "--in-process", "wrong.yaml"],
     ] {
-        let mut child = mirrorlab(dir.path(), &args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
+        let output = unread(dir.path(), &args);
         assert_eq!(
             (output.status.code(), output.stderr.as_slice()),
             (Some(1), b"".as_slice()),
@@ -518,16 +522,21 @@ fn a_report_that_nobody_reads_on_has_its_verdict() {
     }
 }
 
-#[test]
-fn output_that_nobody_reads_is_no_error() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut child = mirrorlab(dir.path(), &["completions", "bash"])
+/// Runs the program where nobody reads what it prints.
+fn unread(dir: &Path, args: &[&str]) -> Output {
+    let mut child = mirrorlab(dir, args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = unread(dir.path(), &["completions", "bash"]);
     assert_eq!(
         (output.status.code(), output.stderr.as_slice()),
         (Some(0), b"".as_slice())

@@ -81,16 +81,7 @@ fn failed(run: &Json) -> Vec<(String, String)> {
 fn every_scenario_that_is_possible_from_outside_holds_and_each_other_says_why_it_is_not() {
     let trial = Trial::new();
     let (server, url) = trial.serve(&[]);
-    let flags = [
-        "--endpoint",
-        url.as_str(),
-        "--keys",
-        "keys",
-        "--ca",
-        "keys/tls-ca.pem",
-        "--application-id",
-        "my-app",
-    ];
+    let flags = Trial::endpoint_args(&url);
     let with_mirror = [&flags[..], &["--mirror", "sqlite:mirrors"]].concat();
     // Twice: the endpoint's mirrors stay, and the second run meets none of the first one's.
     let (ended, with) = run_scenarios(trial.dir(), "restore", &with_mirror);

@@ -107,19 +107,7 @@ fn what_fails_is_a_file_and_is_run_first_the_next_time() {
 fn an_endpoint_is_fuzzed_by_what_is_possible_from_outside() {
     let trial = Trial::new();
     let (server, url) = trial.serve(&[]);
-    let flags = [
-        "fuzz",
-        "--endpoint",
-        url.as_str(),
-        "--keys",
-        "keys",
-        "--ca",
-        "keys/tls-ca.pem",
-        "--application-id",
-        "my-app",
-        "--seed",
-        "3",
-    ];
+    let flags = [&["fuzz", "--seed", "3"], &Trial::endpoint_args(&url)[..]].concat();
     let with_mirror = [
         &flags[..],
         &["--mirror", "sqlite:mirrors", "--cases", "6", "--jobs", "2"],

@@ -70,6 +70,11 @@ impl Ignore {
         self.table.as_deref().is_none_or(|name| same_name(name, table))
     }
 
+    /// Whether this is a table, or a table with a column, that is to be left out.
+    pub fn is_about(&self, table: &SideTable) -> bool {
+        self.names_table(&table.name) && self.column.as_deref().is_none_or(|column| table.has(column))
+    }
+
     fn is_column(&self, table: &str, column: &str) -> bool {
         self.names_table(table) && self.column.as_deref().is_some_and(|name| same_name(name, column))
     }

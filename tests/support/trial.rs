@@ -59,10 +59,9 @@ impl Trial {
         listening(Started::new(mirrorlab(self.dir(), &self.serve_args(more))))
     }
 
-    /// The flags of a simulator with these keys, and sources that are kept.
-    pub fn simulate_args<'a>(&self, url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-        let mut args = vec![
-            "simulate",
+    /// The flags by which any command finds a trial's server and is known to it.
+    pub fn endpoint_args(url: &str) -> [&str; 8] {
+        [
             "--endpoint",
             url,
             "--keys",
@@ -71,13 +70,13 @@ impl Trial {
             "keys/tls-ca.pem",
             "--application-id",
             "my-app",
-            "--data",
-            "data",
-            "--seed",
-            "7",
-        ];
-        args.extend(more);
-        args
+        ]
+    }
+
+    /// The flags of a simulator with these keys, and sources that are kept.
+    pub fn simulate_args<'a>(&self, url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let sources = ["--data", "data", "--seed", "7"];
+        [&["simulate"], &Trial::endpoint_args(url)[..], &sources, more].concat()
     }
 
     /// Runs a simulator to its end.

@@ -96,7 +96,7 @@ pub fn run(args: CompareArgs) -> Result<Exit, CliError> {
     if let Some(unknown) = args
         .ignore
         .iter()
-        .find(|i| !lefts.iter().chain(&rights).any(|t| means(i, t)))
+        .find(|i| !lefts.iter().chain(&rights).any(|t| i.is_about(t)))
     {
         let column = unknown.column.as_ref().map(|column| format!(".{column}"));
         return Err(CliError::usage(format!(
@@ -170,15 +170,6 @@ fn expected_differences(lefts: &[SideTable], rights: &[SideTable]) -> Vec<Ignore
         }
     }
     ignored
-}
-
-/// Whether this is a table, or a table with a column, that is to be left out.
-fn means(ignore: &Ignore, table: &SideTable) -> bool {
-    let named = ignore
-        .table
-        .as_ref()
-        .is_none_or(|name| same_name(name, &table.name));
-    named && ignore.column.as_ref().is_none_or(|column| table.has(column))
 }
 
 /// What stands beside the tables and columns that were asked for: a part that is equal is not the whole.

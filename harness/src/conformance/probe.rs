@@ -137,7 +137,8 @@ fn judge(wire: &Wire, answer: &HttpAnswer, done: &str) -> Judged {
             text,
             ..
         } => Judged::Other(format!(
-            "a proxy answers that the service behind it does not (HTTP {status}): \"{}\". Start the service; nothing was {done}",
+            "a proxy answers that the service behind it does not (HTTP {status}): \"{}\". Start the service, or \
+             mend what keeps the proxy from it; nothing was {done}",
             start_of(&text)
         )),
         // A service that fails is still the service: the checks will say how.
@@ -157,7 +158,8 @@ fn judge(wire: &Wire, answer: &HttpAnswer, done: &str) -> Judged {
              Nothing was {done}"
             ),
             502..=504 => format!(
-                "a proxy answers that the service behind it does not (HTTP {status}). Start the service; nothing was {done}"
+                "a proxy answers that the service behind it does not (HTTP {status}). Start the service, or mend what \
+                 keeps the proxy from it; nothing was {done}"
             ),
             _ if kind.contains("html") => format!(
                 "it answers a web page (HTTP {status}, {kind}) and no SOAP. Is that the service's URL, or that of a site \

@@ -1,7 +1,8 @@
 //! What really happens to one call's connection: a proxy for that call alone, on a port of its own.
 //!
 //! It sees bytes, encrypted or not, and goes by their number and by the ends of the connections. It waits for nothing but
-//! those, and a database's log, so no verdict hangs on how fast the machine is: where a sender gives up, it does so because it is told to.
+//! those, and for a database's log to grow, so no verdict hangs on how fast the machine is: where a sender gives up, it does
+//! so because it is told to.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
