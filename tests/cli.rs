@@ -317,6 +317,28 @@ fn two_databases() {
     assert!(!dir.path().join("none.db").exists());
 }
 
+/// A URL's query may be a key, and what these print is often kept.
+#[test]
+fn an_endpoints_query_stands_in_no_message() {
+    let dir = tempfile::tempdir().unwrap();
+    told(dir.path(), &["keys", "new", "keys"]);
+    let url = "http://localhost:1/MirroringClientService.svc?code=HUSH";
+    let of_endpoint = ["--endpoint", url, "--keys", "keys", "--application-id", "my-app"];
+    for command in [
+        &["conformance"][..],
+        &["fuzz", "--cases", "1"],
+        &["simulate", "--cycles", "1"],
+    ] {
+        let text = told(dir.path(), &[command, &of_endpoint].concat());
+        let output = text.split_once('\n').unwrap().1;
+        assert!(
+            output.contains("/MirroringClientService.svc: ") && output.ends_with("exit 4\n"),
+            "{text}"
+        );
+        assert!(!output.contains("HUSH"), "{text}");
+    }
+}
+
 /// Where nothing could be compared, nothing is equal.
 #[test]
 fn what_cannot_be_compared_is_not_equal() {
@@ -528,9 +550,9 @@ fn unread(dir: &Path, args: &[&str]) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("the program starts");
     drop(child.stdout.take());
-    child.wait_with_output().unwrap()
+    child.wait_with_output().expect("it ends")
 }
 
 #[test]

@@ -37,7 +37,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use mirrorlab_protocol::clock::{Clock, SystemClock};
-use mirrorlab_simulator::endpoint::https::{HttpsError, Trust};
+use mirrorlab_simulator::endpoint::https::{HttpsError, Trust, shown};
 
 use bench::{Bench, Shared};
 pub use check::{Check, Finding, Level, Needs, Verdict};
@@ -186,7 +186,7 @@ pub fn run_telling(options: &Options, tell: &mut dyn FnMut(&CheckResult)) -> Res
     probe::probe(&shared).map_err(RunError::NoEndpoint)?;
     let results = run_all(&checks, &chosen, &shared, options, tell);
     Ok(Report {
-        endpoint: options.endpoint.clone(),
+        endpoint: shown(&options.endpoint).to_owned(),
         application_id: options.application_id.clone(),
         mirror: options.mirror.as_ref().map(MirrorAt::shown),
         seed: options.seed,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mirrorlab_simulator::endpoint::https::shown;
 
 use super::run::TargetArgs;
 use super::{CliError, Exit, print, tell, values};
@@ -276,7 +277,7 @@ fn said(args: &FuzzArgs, limits: &Limits) -> String {
             .iter()
             .map(|id| format!("a server with the defect {id}")),
     );
-    parts.extend(args.target.endpoint.clone());
+    parts.extend(args.target.endpoint.as_deref().map(|url| shown(url).to_owned()));
     parts.join(", ")
 }
 

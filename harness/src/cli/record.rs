@@ -12,7 +12,7 @@ use mirrorlab_server::http::tls;
 use mirrorlab_simulator::capture::form::{Call, Outcome};
 use mirrorlab_simulator::capture::redact::Redaction;
 use mirrorlab_simulator::endpoint::https::{
-    CONNECT_TIMEOUT_DEFAULT, HttpsError, HttpsOptions, Trust, client,
+    CONNECT_TIMEOUT_DEFAULT, HttpsError, HttpsOptions, Trust, client, shown,
 };
 use tokio::net::TcpListener;
 
@@ -217,7 +217,7 @@ async fn record(
     print(&format!(
         "listening on {scheme}://{address}/{SERVICE_FILE}\npassing calls on to {}, writing them into {}\n",
         // Its query may be a key, and stdout is often kept.
-        args.upstream.trim().split(['?', '#']).next().unwrap_or_default(),
+        shown(&args.upstream),
         args.out.display()
     ))?;
     let (first, second) = signals.halves();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mirrorlab_protocol::names::{Operation, SERVICE_FILE};
 use mirrorlab_simulator::authority::{Authority, Tokens};
+use mirrorlab_simulator::endpoint::https::shown;
 
 use super::bench::{Said, Shared, read_answer};
 use super::say;
@@ -60,7 +61,7 @@ pub fn reach(wire: &Wire, done: &str) -> Result<(), String> {
     let answer = first_answer(wire, Some("nonsense"), done)?;
     match judge(wire, &answer, done) {
         Judged::Endpoint | Judged::Refused(_) => Ok(()),
-        Judged::Other(why) => Err(format!("{}: {why}", wire.url())),
+        Judged::Other(why) => Err(format!("{}: {why}", shown(wire.url().as_str()))),
     }
 }
 
@@ -75,7 +76,7 @@ fn first_answer(wire: &Wire, token: Option<&str>, done: &str) -> Result<HttpAnsw
         ..limits
     });
     let answer = brief.ask(&ask);
-    answer.map_err(|error| format!("{}: {}", wire.url(), unreached(&error, done)))
+    answer.map_err(|error| format!("{}: {}", shown(wire.url().as_str()), unreached(&error, done)))
 }
 
 /// What the first answer shows.
@@ -109,7 +110,7 @@ impl Probe<'_> {
                 self.done
             ),
         };
-        Err(format!("{}: {why}", self.wire.url()))
+        Err(format!("{}: {why}", shown(self.wire.url().as_str())))
     }
 }
 

@@ -363,7 +363,7 @@ impl Wire {
 
 impl Endpoint for Wire {
     fn call(&self, call: &OutgoingCall) -> Result<Reply, TransportError> {
-        let endpoint = || https::shown(&self.url);
+        let endpoint = || https::shown(self.url.as_str()).to_owned();
         match self.ask(&Ask::call(call.operation, call.body.clone())) {
             Ok(answer) => Ok(Reply {
                 status: answer.status,

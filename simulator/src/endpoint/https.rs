@@ -227,7 +227,7 @@ impl HttpsEndpoint {
     }
 
     fn endpoint(&self) -> String {
-        shown(&self.url)
+        shown(self.url()).to_owned()
     }
 
     fn explain(&self, error: &reqwest::Error) -> TransportError {
@@ -278,16 +278,13 @@ fn builder(options: &HttpsOptions) -> Result<(Url, Url, reqwest::ClientBuilder),
 }
 
 /// A URL as messages name it: without its query, which may be a key (`?code=…`).
-pub fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    url.into()
+pub fn shown(url: &str) -> &str {
+    url.trim().split(['?', '#']).next().unwrap_or_default()
 }
 
 /// What a person can do something about, out of a chain of errors.
 pub fn explain(error: &reqwest::Error, url: &Url, options: &HttpsOptions) -> TransportError {
-    let endpoint = shown(url);
+    let endpoint = shown(url.as_str()).to_owned();
     let connect = |why: String| TransportError::Connect {
         endpoint: endpoint.clone(),
         why,

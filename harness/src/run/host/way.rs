@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use mirrorlab_simulator::endpoint::https::{CALL_TIMEOUT_DEFAULT, HttpsEndpoint, HttpsError, HttpsOptions};
+use mirrorlab_simulator::endpoint::https::{
+    CALL_TIMEOUT_DEFAULT, HttpsEndpoint, HttpsError, HttpsOptions, shown,
+};
 use mirrorlab_simulator::endpoint::{Endpoint, OutgoingCall, Reply, TransportError};
 use tokio::runtime::Handle;
 
@@ -35,7 +37,7 @@ impl Way {
         death: Death,
     ) -> Result<Reply, TransportError> {
         let broken = |why: String| TransportError::Broken {
-            endpoint: self.options.url.clone(),
+            endpoint: shown(&self.options.url).to_owned(),
             why,
         };
         let target = self.endpoint.host_and_port();
